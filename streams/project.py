@@ -1,0 +1,440 @@
+"""A user's folder (driftline.toml, features.sql, train.py) as one frozen value.
+
+`load_project(path)` reads it once, at the edge; everything else is given the `Project`. Secrets are never in the file: they come from
+the environment (`DRIFTLINE_KAFKA_*`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.errors import BrokerError, ProjectError
+from streams.settings import did_you_mean, duration_ms, keys_of, one_of, read_table
+from streams.step import Input
+from streams.types import Schema, Type
+
+FILE = "driftline.toml"
+STATE = ".driftline"
+BROKER_STATE = "broker.json"  # in the state folder: bootstrap, pid and ports of the embedded broker that runs for this project
+
+# The topics that are the project's own; each is one record format (docs/reference/topics.md).
+TOPICS = ("dead-letters", "late", "features", "predictions", "outcomes", "drift", "runs", "deployments", "commits")
+COMPACTED = ("runs", "deployments")
+
+_TRIGGERS = ("manual", "drift", "decay", "schedule", "data", "code")
+_METRICS = ("log_loss", "brier", "auc")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What comes in: one Kafka topic. `fields` is its schema; `key` names the column whose text is the record's key."""
+
+    name: str = field(metadata={"hidden": True})
+    time: str  # the event-time column: TIMESTAMP, or BIGINT milliseconds
+    key: str | None = None
+    lateness_ms: int = 0
+    idle_after_ms: int = 1000
+    max_ahead_ms: int = 86_400_000
+    partitions: int = 1
+    format: str = "json"  # json, avro
+    retention_ms: int | None = None  # None: the log is kept
+    fields: Schema = field(default_factory=dict, metadata={"hidden": True})
+    avsc: Path | None = field(default=None, metadata={"hidden": True})  # the Avro schema's file, when `schema` names one
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Where the truth comes from, and when 'no label' counts. `value` is SQL over the source's columns."""
+
+    source: str
+    on: str
+    value: str
+    maturity_ms: int = 172_800_000  # event time after the prediction at which a label that has not come is 'never'
+
+
+@dataclass(frozen=True)
+class Model:
+    features: Path = Path("features.sql")
+    train: str = "train.py:train"
+    labels: Labels | None = None
+    score: str = "probability"  # probability, value
+    threshold: float = 0.5  # a score at or above it predicts true
+    functions: Path | None = None  # user-defined functions of the feature SQL; functions.py when that file is there
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Checks in event time. `check_every` is a duration, or a number of predictions (then `check_every_rows` is set)."""
+
+    check_every_ms: int | None = 21_600_000
+    check_every_rows: int | None = field(default=None, metadata={"hidden": True})
+    window_ms: int = 604_800_000
+    reference_ms: int | None = None  # event time the reference spans; None: the span the champion was trained on
+    segments: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()  # features that are shown and never raise an alarm
+    min_rows: int = 500
+    alpha: float = 0.05  # false discovery rate over the features of one check
+    share: float = 0.2  # share of drifted features that makes a check drifted
+    threshold: float | None = None  # |observed - predicted rate| that is decay; None: calibrated on the reference's own weeks
+    consecutive: int = 2
+    cooldown_ms: int = 1_209_600_000
+
+
+@dataclass(frozen=True)
+class Retraining:
+    triggers: tuple[str, ...] = ("manual",)
+    first_after_ms: int | None = None  # event time since the first event at which the first champion is trained
+    every_ms: int | None = None  # the schedule, in event time
+    window_ms: int | None = None  # event time the data set goes back; None: to the beginning
+    new_labels: int = 10_000  # the trigger `data`: so many labels since the champion's data set
+    timeout_s: int = 3600
+
+
+@dataclass(frozen=True)
+class Promotion:
+    metric: str = "log_loss"
+    margin: float = 0.0  # the challenger must be better by more than this at the near end of its interval
+    approve: str = "auto"  # auto, manual
+    in_step: bool = False  # predictions wait for the runs of their event time, so that a replay gives the same at any speed
+    takes_effect_after_ms: int = 0
+    repository: str = ".driftline/deployments.git"
+    branch: str = "main"
+    gitlab: str | None = None  # the server's URL, when approval is a merge request; the token is DRIFTLINE_GITLAB_TOKEN
+    gitlab_project: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    mlflow: str | None = None  # a tracking URI; None: SQLite and a folder under .driftline
+    dvc_remote: str | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    features: str = "embedded"  # embedded, flink
+
+
+@dataclass(frozen=True)
+class Flink:
+    address: str | None = None  # host:port of a cluster's REST end; None: a mini-cluster in the process
+    parallelism: int = 1
+    checkpoint_every_ms: int = 10_000
+    checkpoints: str | None = None  # a URL; None: a folder under .driftline
+
+
+@dataclass(frozen=True)
+class State:
+    """Snapshots of the steps. `location` may be s3://bucket/prefix; None: a folder under .driftline."""
+
+    kept: int = 3
+    every_ms: int = 30_000
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    host: str = "127.0.0.1"
+    port: int = 8501  # the first one tried
+
+
+@dataclass(frozen=True)
+class Alerts:
+    webhook: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    name: str
+    root: Path
+    sources: Mapping[str, Source]
+    model: Model
+    bootstrap_servers: str | None = None  # None: the embedded broker
+    prefix: str = ""  # of every topic; the project's name
+    partitions: int = 1  # of the project's own topics
+    processing: str = "exactly_once"
+    timezone: str = "UTC"
+    schema_registry: str | None = None
+    drift: Drift = Drift()
+    retraining: Retraining = Retraining()
+    promotion: Promotion = Promotion()
+    registry: Registry = Registry()
+    engine: Engine = Engine()
+    flink: Flink = Flink()
+    state: State = State()
+    dashboard: Dashboard = Dashboard()
+    alerts: Alerts = Alerts()
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / STATE
+
+    def topic(self, name: str) -> str:
+        """The full name of a source's topic or of one of TOPICS, as in `flights.features`."""
+        if name not in self.sources and name not in TOPICS:
+            raise ProjectError(f"{name!r} is no source and no topic of {self.name}.{did_you_mean(name, [*self.sources, *TOPICS])}")
+        return f"{self.prefix or self.name}.{name}"
+
+    def source(self, name: str) -> Source:
+        if name not in self.sources:
+            raise ProjectError(f"{self.name} has no source {name!r}.{did_you_mean(name, self.sources)}")
+        return self.sources[name]
+
+    @property
+    def schemas(self) -> dict[str, Schema]:
+        return {name: source.fields for name, source in self.sources.items()}
+
+    def input(self, name: str) -> Input:
+        """A source as what a step reads."""
+        source = self.source(name)
+        return Input(
+            name=name,
+            topic=self.topic(name),
+            schema=source.fields,
+            time=source.time,
+            key=source.key,
+            lateness=source.lateness_ms,
+            idle_after=source.idle_after_ms,
+            max_ahead=source.max_ahead_ms,
+        )
+
+    @property
+    def features_sql(self) -> str:
+        path = self.root / self.model.features
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ProjectError(f"{path}: there is no such file; [model] features names it.") from None
+
+    def bootstrap(self) -> str:
+        """`host:port` of the configured broker, or of the embedded one that runs; BrokerError when none runs."""
+        if self.bootstrap_servers:
+            return self.bootstrap_servers
+        try:
+            return str(json.loads((self.state_dir / BROKER_STATE).read_text())["bootstrap"])
+        except (FileNotFoundError, KeyError, ValueError):
+            raise BrokerError(f"The broker of {self.name} does not run. Start it with: driftline up {self.root}") from None
+
+    def kafka(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+        """What a Kafka client needs to connect, in kafka-python's names; SASL and TLS come from DRIFTLINE_KAFKA_*."""
+        settings: dict[str, Any] = {"bootstrap_servers": self.bootstrap()}
+        for variable, key in _KAFKA_ENVIRONMENT.items():
+            if variable in environ:
+                settings[key] = environ[variable]
+        if "security_protocol" not in settings and ("sasl_mechanism" in settings or "ssl_cafile" in settings):
+            secure = "SSL" if "ssl_cafile" in settings else "PLAINTEXT"
+            settings["security_protocol"] = f"SASL_{secure}" if "sasl_mechanism" in settings else secure
+        return settings
+
+
+_KAFKA_ENVIRONMENT = {
+    "DRIFTLINE_KAFKA_SECURITY_PROTOCOL": "security_protocol",
+    "DRIFTLINE_KAFKA_SASL_MECHANISM": "sasl_mechanism",
+    "DRIFTLINE_KAFKA_USERNAME": "sasl_plain_username",
+    "DRIFTLINE_KAFKA_PASSWORD": "sasl_plain_password",
+    "DRIFTLINE_KAFKA_CA": "ssl_cafile",
+    "DRIFTLINE_KAFKA_CERTIFICATE": "ssl_certfile",
+    "DRIFTLINE_KAFKA_KEY": "ssl_keyfile",
+    "DRIFTLINE_KAFKA_KEY_PASSWORD": "ssl_password",
+}
+
+_SECTIONS: dict[str, type] = {
+    "drift": Drift,
+    "retraining": Retraining,
+    "promotion": Promotion,
+    "registry": Registry,
+    "engine": Engine,
+    "flink": Flink,
+    "state": State,
+    "dashboard": Dashboard,
+    "alerts": Alerts,
+}
+_PLAIN = ("name", "bootstrap_servers", "prefix", "partitions", "processing", "timezone", "schema_registry")
+
+
+def load_project(path: str | Path = ".", overrides: Mapping[str, object] | None = None) -> Project:
+    """Read driftline.toml in a folder (or the file itself). `overrides` has dotted keys: {"drift.check_every": "1h"}.
+
+    Raises ProjectError: no such file, no TOML, an unknown key, a missing one, a value that cannot be.
+    """
+    file = Path(path)
+    file = (file / FILE if file.is_dir() or file.suffix != ".toml" else file).resolve()
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(f"{file}: there is no such file. Make a project with: driftline init NAME") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{file}: this is no TOML: {error}.") from None
+    for key, value in (overrides or {}).items():
+        _override(table, key, value)
+    return _project(table, file)
+
+
+def _override(table: dict[str, Any], key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ProjectError(f"{key}: {section} is a value, not a table.")
+    table[last] = value
+
+
+def _project(table: dict[str, Any], file: Path) -> Project:
+    known = (*_PLAIN, "sources", "model", *_SECTIONS)
+    for key in table:
+        if key not in known:
+            raise ProjectError(f"{file.name}: unknown key {key!r}.{did_you_mean(key, known)}")
+    name = table.get("name", file.parent.name)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise ProjectError(f"{file.name}: name = {name!r}: lower-case letters, digits, - and _ make a name, as topics carry it.")
+    if not isinstance(table.get("sources"), dict) or not table["sources"]:
+        raise ProjectError(f"{file.name}: there is no source; write at least one [sources.NAME] with its fields.")
+    sources = {source: _source(source, settings, file) for source, settings in table["sources"].items()}
+    plain = read_table(_Plain, {key: table[key] for key in _PLAIN if key in table and key != "name"}, file.name)
+    one_of(plain.processing, ("exactly_once", "at_least_once"), f"{file.name}: processing")
+    sections = {key: _section(kind, table.get(key, {}), f"{file.name}: {key}") for key, kind in _SECTIONS.items()}
+    project = Project(
+        name=name,
+        root=file.parent,
+        sources=sources,
+        model=_model(table.get("model", {}), sources, file),
+        bootstrap_servers=plain.bootstrap_servers,
+        prefix=plain.prefix,
+        partitions=plain.partitions,
+        processing=plain.processing,
+        timezone=plain.timezone,
+        schema_registry=plain.schema_registry,
+        **sections,
+    )
+    _refuse_unknown_words(project, file.name)
+    return project
+
+
+@dataclass(frozen=True)
+class _Plain:
+    bootstrap_servers: str | None = None
+    prefix: str = ""
+    partitions: int = 1
+    processing: str = "exactly_once"
+    timezone: str = "UTC"
+    schema_registry: str | None = None
+
+
+def _section(kind: type, table: object, where: str) -> Any:
+    if kind is Drift and isinstance(table, dict) and isinstance(table.get("check_every"), int):
+        rows = table["check_every"]
+        rest = {key: value for key, value in table.items() if key != "check_every"}
+        return read_table(Drift, rest, where, check_every_ms=None, check_every_rows=rows)
+    return read_table(kind, table, where)
+
+
+def _refuse_unknown_words(project: Project, file: str) -> None:
+    for trigger in project.retraining.triggers:
+        one_of(trigger, _TRIGGERS, f"{file}: retraining.triggers")
+    one_of(project.promotion.metric, _METRICS, f"{file}: promotion.metric")
+    one_of(project.promotion.approve, ("auto", "manual"), f"{file}: promotion.approve")
+    one_of(project.engine.features, ("embedded", "flink"), f"{file}: engine.features")
+    one_of(project.model.score, ("probability", "value"), f"{file}: model.score")
+
+
+def _model(table: object, sources: Mapping[str, Source], file: Path) -> Model:
+    where = f"{file.name}: model"
+    if not isinstance(table, dict):
+        raise ProjectError(f"{where}: a table of settings was expected, {table!r} was met.")
+    labels: Labels | None = None
+    rest = {key: value for key, value in table.items() if key != "labels"}
+    if "labels" in table:
+        labels = read_table(Labels, table["labels"], f"{where}.labels")
+        if labels.source not in sources:
+            raise ProjectError(f"{where}.labels.source: there is no source {labels.source!r}.{did_you_mean(labels.source, sources)}")
+        fields = sources[labels.source].fields
+        if labels.on not in fields:
+            raise ProjectError(f"{where}.labels.on: {labels.source} has no field {labels.on!r}.{did_you_mean(labels.on, fields)}")
+    for key in rest:
+        if key not in keys_of(Model):
+            raise ProjectError(f"{where}: unknown key {key!r}.{did_you_mean(key, keys_of(Model))}")
+    if "functions" not in rest and (file.parent / "functions.py").exists():
+        rest["functions"] = "functions.py"
+    return read_table(Model, rest, where, labels=labels)
+
+
+def _source(name: str, table: object, file: Path) -> Source:
+    where = f"{file.name}: sources.{name}"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ProjectError(f"{where}: a source is a table of the feature SQL; letters, digits and _ make its name.")
+    if name in TOPICS:
+        raise ProjectError(f"{where}: {name!r} is a topic of the project's own; choose another name.")
+    if not isinstance(table, dict):
+        raise ProjectError(f"{where}: a table of settings was expected, {table!r} was met.")
+    rest = {key: value for key, value in table.items() if key not in ("fields", "schema")}
+    for key in rest:
+        if key not in keys_of(Source):
+            raise ProjectError(f"{where}: unknown key {key!r}.{did_you_mean(key, [*keys_of(Source), 'fields', 'schema'])}")
+    if ("fields" in table) == ("schema" in table):
+        raise ProjectError(f"{where}: give the fields in [sources.{name}.fields], or schema = \"FILE.avsc\".")
+    avsc = None if "fields" in table else file.parent / str(table["schema"])
+    fields = _fields(table["fields"], where) if avsc is None else _avro_fields(avsc, where)
+    if avsc is not None:
+        rest.setdefault("format", "avro")
+    source = read_table(Source, rest, where, name=name, fields=fields, avsc=avsc)
+    one_of(source.format, ("json", "avro"), f"{where}.format")
+    if source.partitions < 1:
+        raise ProjectError(f"{where}.partitions: {source.partitions}; a topic has at least 1.")
+    for role, column in (("time", source.time), ("key", source.key)):
+        if column is not None and column not in fields:
+            raise ProjectError(f"{where}.{role}: there is no field {column!r}.{did_you_mean(column, fields)}")
+    if fields[source.time] not in (Type.TIMESTAMP, Type.BIGINT):
+        raise ProjectError(f"{where}.time: {source.time} is {fields[source.time]}; TIMESTAMP or BIGINT (milliseconds) tells a time.")
+    return source
+
+
+_SPELLINGS = {"INTEGER": "INT", "LONG": "BIGINT", "TEXT": "STRING", "VARCHAR": "STRING", "BOOLEAN": "BOOL", "REAL": "FLOAT", "DATETIME": "TIMESTAMP"}
+
+
+def _fields(table: object, where: str) -> dict[str, Type]:
+    if not isinstance(table, dict) or not table:
+        raise ProjectError(f"{where}.fields: a table of NAME = \"TYPE\" was expected, {table!r} was met.")
+    fields: dict[str, Type] = {}
+    for name, kind in table.items():
+        word = str(kind).upper()
+        if name.startswith("_"):
+            raise ProjectError(f"{where}.fields: {name!r}: names that begin with _ are Driftline's own.")
+        if word not in Type.__members__:
+            raise ProjectError(f"{where}.fields.{name}: {kind!r} is no type.{did_you_mean(_SPELLINGS.get(word, word), Type.__members__)}")
+        fields[name] = Type(word)
+    return fields
+
+
+_AVRO = {"boolean": Type.BOOL, "int": Type.INT, "long": Type.BIGINT, "float": Type.FLOAT, "double": Type.DOUBLE, "string": Type.STRING, "enum": Type.STRING}
+
+
+def _avro_fields(file: Path, where: str) -> dict[str, Type]:
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        return {entry["name"]: _avro_type(entry["type"], f"{where}.schema: {entry['name']}") for entry in schema["fields"]}
+    except FileNotFoundError:
+        raise ProjectError(f"{where}.schema: {file}: there is no such file.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProjectError(f"{where}.schema: {file} is no Avro record schema: {error!r}.") from None
+
+
+def _avro_type(kind: Any, where: str) -> Type:
+    if isinstance(kind, list):
+        inner = [item for item in kind if item != "null"]
+        if len(inner) == 1:
+            return _avro_type(inner[0], where)
+    elif isinstance(kind, dict):
+        logical = {"timestamp-millis": Type.TIMESTAMP, "timestamp-micros": Type.TIMESTAMP, "date": Type.DATE}.get(kind.get("logicalType", ""))
+        return logical or _avro_type(kind["type"], where)
+    elif kind in _AVRO:
+        return _AVRO[kind]
+    raise ProjectError(f"{where}: Avro's {json.dumps(kind)} has no column type; there is {', '.join(sorted(_AVRO))}, date and timestamp-millis.")
+
+
+__all__ = ["COMPACTED", "FILE", "TOPICS", "Drift", "Labels", "Model", "Project", "Promotion", "Retraining", "Source", "duration_ms", "load_project"]
