@@ -35,6 +35,25 @@ class Aggregate:
 
     `function` is in lower case; `udaf:NAME` calls a registered Python aggregate. A `_where` form never reaches the kernel: its
     condition is folded into the argument (NULL where it does not hold).
+
+    | function | arguments | parameters |
+    |---|---|---|
+    | count | one, or none for count(*) | |
+    | sum, avg, min, max, distinct_count, median, entropy, drawdown, top1_ratio | value | |
+    | var_pop, var_samp, stddev_pop, stddev_samp | value | |
+    | lag | value | k: rows before the current one, whatever the frame |
+    | first_value, last_value | value | nothing, or True to pass over NULLs |
+    | nth_value | value, or value and condition (BOOL) | n: from 1, the oldest, or from -1, the newest |
+    | ew_avg | value | alpha |
+    | top, topn_frequency | value | n |
+    | count_cate, sum_cate, avg_cate, min_cate, max_cate | value, category | |
+    | top_n_key_*_cate, top_n_value_*_cate (* as in the row above) | value, category | n |
+    | top_n_key_ratio_cate, top_n_value_ratio_cate | value, condition (BOOL), category | n |
+    | join | text | separator |
+    | join:, top1_ratio:, count:, distinct_count: before window_split | text | separator [, join's] |
+    | the same before window_split_by_key, window_split_by_value | text | separator, separator within a pair [, join's] |
+
+    A sum that `type` cannot hold is NULL, and counted in the kernel's `overflows`.
     """
 
     function: str
