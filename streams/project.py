@@ -377,7 +377,7 @@ def _source(name: str, table: object, file: Path) -> Source:
         if key not in keys_of(Source):
             raise ProjectError(f"{where}: unknown key {key!r}.{did_you_mean(key, [*keys_of(Source), 'fields', 'schema'])}")
     if ("fields" in table) == ("schema" in table):
-        raise ProjectError(f"{where}: give the fields in [sources.{name}.fields], or schema = \"FILE.avsc\".")
+        raise ProjectError(f'{where}: give the fields in [sources.{name}.fields], or schema = "FILE.avsc".')
     avsc = None if "fields" in table else file.parent / str(table["schema"])
     fields = _fields(table["fields"], where) if avsc is None else _avro_fields(avsc, where)
     if avsc is not None:
@@ -394,12 +394,20 @@ def _source(name: str, table: object, file: Path) -> Source:
     return source
 
 
-_SPELLINGS = {"INTEGER": "INT", "LONG": "BIGINT", "TEXT": "STRING", "VARCHAR": "STRING", "BOOLEAN": "BOOL", "REAL": "FLOAT", "DATETIME": "TIMESTAMP"}
+_SPELLINGS = {
+    "INTEGER": "INT",
+    "LONG": "BIGINT",
+    "TEXT": "STRING",
+    "VARCHAR": "STRING",
+    "BOOLEAN": "BOOL",
+    "REAL": "FLOAT",
+    "DATETIME": "TIMESTAMP",
+}
 
 
 def _fields(table: object, where: str) -> dict[str, Type]:
     if not isinstance(table, dict) or not table:
-        raise ProjectError(f"{where}.fields: a table of NAME = \"TYPE\" was expected, {table!r} was met.")
+        raise ProjectError(f'{where}.fields: a table of NAME = "TYPE" was expected, {table!r} was met.')
     fields: dict[str, Type] = {}
     for name, kind in table.items():
         word = str(kind).upper()
@@ -411,7 +419,15 @@ def _fields(table: object, where: str) -> dict[str, Type]:
     return fields
 
 
-_AVRO = {"boolean": Type.BOOL, "int": Type.INT, "long": Type.BIGINT, "float": Type.FLOAT, "double": Type.DOUBLE, "string": Type.STRING, "enum": Type.STRING}
+_AVRO = {
+    "boolean": Type.BOOL,
+    "int": Type.INT,
+    "long": Type.BIGINT,
+    "float": Type.FLOAT,
+    "double": Type.DOUBLE,
+    "string": Type.STRING,
+    "enum": Type.STRING,
+}
 
 
 def _avro_fields(file: Path, where: str) -> dict[str, Type]:
@@ -430,11 +446,28 @@ def _avro_type(kind: Any, where: str) -> Type:
         if len(inner) == 1:
             return _avro_type(inner[0], where)
     elif isinstance(kind, dict):
-        logical = {"timestamp-millis": Type.TIMESTAMP, "timestamp-micros": Type.TIMESTAMP, "date": Type.DATE}.get(kind.get("logicalType", ""))
+        logical = {"timestamp-millis": Type.TIMESTAMP, "timestamp-micros": Type.TIMESTAMP, "date": Type.DATE}.get(
+            kind.get("logicalType", "")
+        )
         return logical or _avro_type(kind["type"], where)
     elif kind in _AVRO:
         return _AVRO[kind]
-    raise ProjectError(f"{where}: Avro's {json.dumps(kind)} has no column type; there is {', '.join(sorted(_AVRO))}, date and timestamp-millis.")
+    raise ProjectError(
+        f"{where}: Avro's {json.dumps(kind)} has no column type; there is {', '.join(sorted(_AVRO))}, date and timestamp-millis."
+    )
 
 
-__all__ = ["COMPACTED", "FILE", "TOPICS", "Drift", "Labels", "Model", "Project", "Promotion", "Retraining", "Source", "duration_ms", "load_project"]
+__all__ = [
+    "COMPACTED",
+    "FILE",
+    "TOPICS",
+    "Drift",
+    "Labels",
+    "Model",
+    "Project",
+    "Promotion",
+    "Retraining",
+    "Source",
+    "duration_ms",
+    "load_project",
+]

@@ -34,7 +34,7 @@ def duration_ms(text: object, where: str = "duration") -> int:
         parts = _PART.findall(squeezed)
         if parts and "".join(number + unit for number, unit in parts) == squeezed:
             return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    raise ProjectError(f"{where}: {text!r} is no duration; write a number and a unit (ms, s, m, h, d, w), such as \"6h\" or \"1d12h\".")
+    raise ProjectError(f'{where}: {text!r} is no duration; write a number and a unit (ms, s, m, h, d, w), such as "6h" or "1d12h".')
 
 
 def duration_text(ms: int) -> str:
