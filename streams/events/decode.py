@@ -1,0 +1,168 @@
+"""Records of one partition become typed rows; what cannot be read is refused, with the reason.
+
+What is refused depends on the record alone (its bytes, its timestamp), never on a clock, so that a replay refuses the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.kafka.columns import Bytes, Records
+from streams.step import Input
+from streams.types import OFFSET, PARTITION, TIME, Int64, Schema
+
+Bool = npt.NDArray[np.bool_]
+# values and their schema -> the rows that can be read, their indexes, and (row, reason) of the others
+Format = Callable[[Bytes, Schema], tuple[pa.Table, Int64, Sequence[tuple[int, str]]]]
+
+WATERMARK = "driftline-watermark"  # header of a record without value: event time has come to this many milliseconds
+VALUE, KEY, TIMESTAMP = "_value", "_key", "_timestamp"  # columns a schema may ask for: the record's own text, key and time
+LARGEST = 4 << 20  # bytes of one event
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One record that cannot be read, as it stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`table` has the rows in log order with the meta columns; `times` and `is_row` also cover watermark records."""
+
+    table: pa.Table
+    offsets: Int64
+    times: Int64
+    is_row: Bool
+    refused: tuple[Refused, ...]
+    next_offset: int
+
+
+def decode(records: Records, source: Input, read: Format, strict: bool = True) -> Decoded:
+    """Read the records of one partition by the schema of `source`.
+
+    With `strict` a record without value and one larger than LARGEST are refused, as is an event time further than `max_ahead`
+    beyond the record's own timestamp; without it (topics of the project's own) a record without value is passed over.
+    """
+    reasons: dict[int, str] = {}
+    length = records.values.length
+    marks = _watermarks(records, length, reasons)
+    usable = length > 0
+    if strict:
+        for row in np.flatnonzero(length <= 0):
+            if int(row) not in marks and int(row) not in reasons:
+                reasons[int(row)] = "an empty message: an event is one JSON object or Avro record"
+        for row in np.flatnonzero(length > LARGEST):
+            reasons[int(row)] = f"{int(length[row]):,} bytes; an event has at most {LARGEST:,}"
+        usable &= length <= LARGEST
+    candidates = np.flatnonzero(usable)
+    table, good = _table(records, candidates, source.schema, read, reasons)
+    times, known = _times(records, good, table, source)
+    for row in good[~known]:
+        reasons[int(row)] = f"the event time {source.time} is missing"
+    if strict:
+        stamps = records.timestamps[good]
+        ahead = known & (stamps >= 0) & (times - stamps > source.max_ahead)
+        for at in np.flatnonzero(ahead):
+            reasons[int(good[at])] = (
+                f"the event time {source.time} = {int(times[at])} is {int(times[at] - stamps[at]):,} ms after the record's own time;"
+                f" at most {source.max_ahead:,} are let through (max_ahead)"
+            )
+        known &= ~ahead
+    if not known.all():
+        table, good, times = table.filter(pa.array(known)), good[known], times[known]
+    return _decoded(records, table, good, times, marks, reasons)
+
+
+def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dict[int, int]:
+    marks = {}
+    for row in records.headers.rows:
+        if length[row] < 0:
+            for name, value in records.headers[int(row)]:
+                if name == WATERMARK:
+                    try:
+                        marks[int(row)] = int(value or b"")
+                    except ValueError:
+                        reasons[int(row)] = f"the header {WATERMARK} = {value!r} is no number of milliseconds"
+    return marks
+
+
+def _table(records: Records, candidates: Int64, schema: Schema, read: Format, reasons: dict[int, str]) -> tuple[pa.Table, Int64]:
+    """The schema's columns of the rows that can be read, and their indexes in the records."""
+    own = {name: kind for name, kind in schema.items() if name not in (VALUE, KEY, TIMESTAMP)}
+    good = candidates
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    if own:
+        values = records.values if len(candidates) == len(records) else records.values.take(candidates)
+        table, kept, errors = read(values, own)
+        for row, reason in errors:
+            reasons[int(candidates[row])] = reason
+        good = candidates[kept]
+        columns = {name: table.column(name) for name in own}
+    for name, kind in ((VALUE, pa.string()), (KEY, pa.string()), (TIMESTAMP, pa.int64())):
+        if name in schema:
+            if name == TIMESTAMP:
+                columns[name] = pa.array(records.timestamps[good]).cast(schema[name].arrow)
+            else:
+                columns[name] = (records.values if name == VALUE else records.keys).take(good).to_arrow(kind)
+    return pa.table(columns), good
+
+
+def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tuple[Int64, Bool]:
+    if source.time == TIMESTAMP:
+        return records.timestamps[good], np.ones(len(good), bool)
+    column = table.column(source.time)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms")).cast(pa.int64())
+    known = np.ones(len(good), bool) if not column.null_count else pc.is_valid(column).to_numpy()
+    return pc.fill_null(column, 0).cast(pa.int64()).to_numpy().astype(np.int64, copy=False), known
+
+
+def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str]) -> Decoded:
+    offsets = records.offsets[good]
+    table = table.append_column(PARTITION, pa.array(np.full(len(good), records.partition, np.int32)))
+    table = table.append_column(OFFSET, pa.array(offsets)).append_column(TIME, pa.array(times))
+    is_row = np.ones(len(good), bool)
+    if marks:
+        rows = np.concatenate([good, np.fromiter(marks, np.int64, len(marks))])
+        sorting = np.argsort(rows, kind="stable")
+        times = np.concatenate([times, np.fromiter(marks.values(), np.int64, len(marks))])[sorting]
+        is_row = np.concatenate([is_row, np.zeros(len(marks), bool)])[sorting]
+    refused = tuple(_refused(records, row, reasons[row]) for row in sorted(reasons))
+    return Decoded(table, offsets, times, is_row, refused, records.next_offset)
+
+
+def _refused(records: Records, row: int, reason: str) -> Refused:
+    return Refused(
+        records.topic,
+        records.partition,
+        int(records.offsets[row]),
+        int(records.timestamps[row]),
+        records.keys[row],
+        records.values[row],
+        tuple(records.headers[row]),
+        reason,
+    )
+
+
+def nothing(schema: Schema) -> pa.Table:
+    """No rows of a source, with its meta columns."""
+    fields = [pa.field(name, kind.arrow) for name, kind in schema.items()]
+    meta = [pa.field(PARTITION, pa.int32()), pa.field(OFFSET, pa.int64()), pa.field(TIME, pa.int64())]
+    return pa.schema([*fields, *meta]).empty_table()
+
+

@@ -1,0 +1,115 @@
+"""What one commit took, as its record in the log and as the metadata of the committed offsets.
+
+With the records any replay follows the very same order; with the metadata a restart goes on where the last commit stood.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streams.types import OffsetRange
+from streams.worker.connection import Part
+from streams.worker.merge import Frontier, Place, Progress
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Commit `number` of a step: the offset ranges it read, and the frontier it took all waiting rows up to.
+
+    `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for.
+    """
+
+    step: str
+    number: int
+    ranges: tuple[OffsetRange, ...]
+    frontier: Frontier
+    rows: int = 0
+    disordered: bool = False
+    idle: tuple[Part, ...] = ()
+    at: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "step": self.step,
+                "n": self.number,
+                "ranges": [[one.topic, one.partition, one.start, one.end] for one in self.ranges],
+                "frontier": [self.frontier.others, self.frontier.driving],
+                "rows": self.rows,
+                "disordered": self.disordered,
+                "idle": self.idle,
+                "at": self.at,
+            },
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Commit:
+        found = json.loads(text)
+        others, driving = (_place(place) for place in found["frontier"])
+        return Commit(
+            found["step"],
+            found["n"],
+            tuple(OffsetRange(*one) for one in found["ranges"]),
+            Frontier(others, driving),
+            found["rows"],
+            found["disordered"],
+            tuple((topic, partition) for topic, partition in found["idle"]),
+            found["at"],
+        )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a step stands after commit `number` (0: before its first)."""
+
+    number: int
+    frontier: Frontier
+    progress: Mapping[Part, Progress]
+
+
+BEGINNING = Standing(0, Frontier(), {})
+
+
+def positions(standing: Standing, changed: Mapping[Part, Progress]) -> dict[Part, tuple[int, str]]:
+    """What to commit for the partitions that moved: the lowest offset not taken, and the metadata a restart needs."""
+    return {
+        part: (
+            one.low,
+            json.dumps(
+                {
+                    "n": standing.number,
+                    "read": one.read,
+                    "newest": one.newest,
+                    "before": one.low_newest,
+                    "frontier": [standing.frontier.others, standing.frontier.driving],
+                },
+                separators=(",", ":"),
+            ),
+        )
+        for part, one in changed.items()
+    }
+
+
+def standing(committed: Mapping[Part, tuple[int, str]]) -> Standing:
+    """The inverse of `positions`, from what the broker has. Offsets committed by others, without metadata, are plain positions."""
+    number, frontier = 0, Frontier()
+    progress = {}
+    for part, (offset, metadata) in committed.items():
+        try:
+            found = json.loads(metadata)
+            others, driving = (_place(place) for place in found["frontier"])
+            progress[part] = Progress(offset, found["read"], found["newest"], found["before"])
+        except (ValueError, KeyError, TypeError):
+            progress[part] = Progress(offset, offset)
+            continue
+        if found["n"] >= number:
+            number, frontier = found["n"], Frontier(others, driving)
+    return Standing(number, frontier, progress)
+
+
+def _place(place: list[int]) -> Place:
+    key, rank, partition = place
+    return key, rank, partition

@@ -1,0 +1,174 @@
+"""Reading ahead in a thread: polls, decodes, and tells which partitions are caught up. Memory is bounded by pausing partitions.
+
+Fetching and decoding leave the interpreter free most of the time, so that they overlap with the step's work.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connectors.errors import CorruptBatchError
+from connectors.kafka.columns import Records
+from streams.events.decode import Decoded, Refused
+from streams.worker.connection import Consumer, Part
+
+QUIET_MS = 20  # at most so often the broker is asked for the ends of quiet partitions
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one poll gave of one partition."""
+
+    part: Part
+    decoded: Decoded
+    records: int
+    nbytes: int
+    newest_timestamp: int
+    at: float
+
+
+class Fetch:
+    """Feeds a bounded queue. `decode` reads the records of one partition; `waiting` tells how many rows of it wait in the merge."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        decode: Callable[[Records], Decoded],
+        waiting: Callable[[Part], int],
+        limit_rows: int = 200_000,
+        limit_bytes: int = 128 << 20,
+        poll_records: int = 50_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consumer, self._decode, self._waiting, self._clock = consumer, decode, waiting, clock
+        self._limit_rows, self._limit_bytes, self._poll_records = limit_rows, limit_bytes, poll_records
+        self._queue: queue.SimpleQueue[list[Fetched] | BaseException] = queue.SimpleQueue()
+        self._queued_rows: dict[Part, int] = {}
+        self._queued_bytes = 0
+        self._room = threading.Condition()
+        self._stopping = threading.Event()
+        self._blocked = threading.Event()
+        self._caught_up: dict[Part, float] = {}
+        self._thread: threading.Thread | None = None
+        self._parts: tuple[Part, ...] = ()
+        self._new_parts: dict[Part, int] = {}
+
+    def start(self, positions: Mapping[Part, int], name: str = "fetch") -> None:
+        self._parts = tuple(positions)
+        self._queued_rows = dict.fromkeys(positions, 0)
+        self._consumer.assign(list(positions), dict(positions))
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        with self._room:
+            self._room.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def get(self, timeout: float) -> list[Fetched]:
+        """What has come since; empty after `timeout` seconds without anything. Raises what stopped the reading."""
+        try:
+            found = self._take(timeout)
+            while not self._queue.empty():
+                found += self._take(0)
+        except queue.Empty:
+            return []
+        with self._room:
+            for one in found:
+                self._queued_rows[one.part] -= one.records
+                self._queued_bytes -= one.nbytes
+            self._room.notify_all()
+        return found
+
+    def _take(self, timeout: float) -> list[Fetched]:
+        found = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def blocked(self, value: bool) -> None:
+        """Rows wait for a quiet partition: ask the broker at once whether it is caught up."""
+        self._blocked.set() if value else self._blocked.clear()
+
+    def caught_up(self) -> dict[Part, float]:
+        """Seconds since each partition was found caught up with the broker; those that are not are missing."""
+        now = self._clock()
+        return {part: now - since for part, since in list(self._caught_up.items())}
+
+    def _run(self) -> None:
+        paused: set[Part] = set()
+        asked = 0.0
+        try:
+            while not self._stopping.is_set():
+                full = {part for part in self._parts if self._queued_rows[part] + self._waiting(part) >= self._limit_rows}
+                if full - paused:
+                    self._consumer.pause(full - paused)
+                if paused - full:
+                    self._consumer.resume(paused - full)
+                paused = full
+                with self._room:
+                    if self._queued_bytes >= self._limit_bytes:
+                        self._room.wait(0.05)
+                        continue
+                found = self._poll(10 if self._blocked.is_set() or paused else 100)
+                quiet = [part for part in self._parts if part not in self._caught_up]
+                if quiet and (not found or self._blocked.is_set()) and self._clock() - asked >= QUIET_MS / 1000:
+                    self._look(quiet)
+                    asked = self._clock()
+        except BaseException as error:  # noqa: BLE001 -- whatever stops the thread is raised where the rows are taken
+            self._queue.put(error)
+
+    def _poll(self, timeout_ms: int) -> bool:
+        try:
+            polled = self._consumer.poll(timeout_ms, self._poll_records)
+        except CorruptBatchError as error:
+            self._pass_over(error)
+            return True
+        found = []
+        for records in polled:
+            part = (records.topic, records.partition)
+            self._caught_up.pop(part, None)
+            newest = int(records.timestamps[-1]) if len(records) else -1
+            found.append(Fetched(part, self._decode(records), len(records), records.nbytes, newest, self._clock()))
+        self._put(found)
+        return bool(found)
+
+    def _pass_over(self, error: CorruptBatchError) -> None:
+        """A damaged batch cannot be read again, so it is refused as one and the stream goes on behind it."""
+        part = (error.topic, error.partition)
+        refused = Refused(*part, error.offset, -1, None, None, (), f"{error.message}; offsets {error.offset}..{error.after} are lost")
+        decoded = self._decode(_no_records(*part, error.after))
+        self._consumer.seek(part, error.after)
+        self._put([Fetched(part, Decoded(**{**decoded.__dict__, "refused": (refused,)}), 1, 0, -1, self._clock())])
+
+    def _put(self, found: list[Fetched]) -> None:
+        if not found:
+            return
+        with self._room:
+            for one in found:
+                self._queued_rows[one.part] += one.records
+                self._queued_bytes += one.nbytes
+        self._queue.put(found)
+
+    def _look(self, quiet: list[Part]) -> None:
+        """Which quiet partitions are caught up; the positions may have moved over control batches without any record."""
+        ends = self._consumer.end_offsets(quiet)
+        now = self._clock()
+        for part, end in ends.items():
+            if self._consumer.position(part) >= end:
+                self._caught_up[part] = now
+
+
+def _no_records(topic: str, partition: int, next_offset: int) -> Records:
+    import numpy as np
+
+    from connectors.kafka.columns import Bytes, Headers
+
+    empty = np.empty(0, np.int64)
+    return Records(topic, partition, empty, empty, Bytes.empty(), Bytes.empty(), Headers.none(0), next_offset)
