@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job
-from benchmarks.pipeline.workload import equal, expected, payments
+from benchmarks.pipeline.workload import closing, equal, expected, payments
 
 
 class Usage(threading.Thread):
@@ -79,6 +79,8 @@ def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, ob
         job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=False)
         topics.create(setting.bootstrap, job.topic, job.out)
         topics.produce(setting.bootstrap, job.topic, table)
+        if engine.order == "event_time":  # what a watermark waits for; these rows themselves never come out
+            topics.produce(setting.bootstrap, job.topic, closing(table))
         process, rows = _start(engine, setting, job), topics.Rows([], [], [])
         usage = Usage(process.pid)
         usage.start()

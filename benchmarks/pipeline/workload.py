@@ -39,6 +39,12 @@ def payments(events: int, seed: int = 7) -> pa.Table:
     )
 
 
+def closing(table: pa.Table, partitions: int = 4) -> pa.Table:
+    """One payment for each partition, late enough in event time that everything in `table` is behind the watermark."""
+    last = table.slice(len(table) - 1).to_pylist()[0]
+    return pa.Table.from_pylist([{**last, "i": -1 - p, "card": f"card-{p:05d}-none", "paid_at": last["paid_at"] + 3 * LATE_MS} for p in range(partitions)])
+
+
 def expected(table: pa.Table, order: str) -> pa.Table:
     """What DuckDB says the rows are, sorted by i. `order`: "arrival" (as of the log before the event) or "event_time"."""
     frames = []

@@ -19,7 +19,7 @@ for name, value in {
 tables = TableEnvironment.create(EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(config).build())
 kafka = f"'connector' = 'kafka', 'properties.bootstrap.servers' = '{bootstrap}', 'value.format' = 'json'"
 tables.execute_sql(f"""
-    CREATE TABLE payments (i BIGINT, card STRING, paid_at BIGINT, amount DOUBLE, ts AS TO_TIMESTAMP_LTZ(paid_at, 3), WATERMARK FOR ts AS ts - INTERVAL '{LATE_MS // 1000}' SECOND)
+    CREATE TABLE payments (i BIGINT, card STRING, paid_at BIGINT, amount DOUBLE, ts AS TO_TIMESTAMP_LTZ(paid_at, 3), WATERMARK FOR ts AS ts - INTERVAL '{LATE_MS // 60000}' MINUTE)
     WITH ({kafka}, 'topic' = '{topic}', 'properties.group.id' = 'bench-flink-{out}', 'scan.startup.mode' = 'earliest-offset', 'scan.watermark.emit.strategy' = 'on-event')""")
 names = [f"{a}_{w}" for w in ("1h", "24h", "3d") for a in ("count", "sum", "avg")]
 types = ", ".join(f"{n} {'BIGINT' if n.startswith('count') else 'DOUBLE'}" for n in names)

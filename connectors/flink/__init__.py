@@ -1,0 +1,1 @@
+"""Apache Flink: the connector's jar, and tables over Kafka for the distributed driver."""
