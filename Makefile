@@ -1,0 +1,42 @@
+# Every command of this repository, for people and for CI. `make help` lists them.
+BIN := .venv/bin
+FLINK := .venv-flink/bin
+export PYTHONWARNINGS ?= default
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fuzz clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup:  ## prepare .venv with the driftline command (a second call finds it ready)
+	@.ci/setup main
+
+demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
+	@PYTHONWARNINGS=ignore $(BIN)/driftline demo
+
+test: setup  ## every test: real Kafka, real Chromium, real Flink
+	@.ci/setup flink
+	@.ci/setup chromium
+	$(BIN)/python -m pytest -m "not flink"
+	$(FLINK)/python -m pytest -m flink
+
+check: setup  ## style and types: ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup  ## the benchmarks, side by side with the peers
+	@.ci/setup flink
+	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.pipeline
+
+fuzz: setup  ## the property tests with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout=3600 -m "not broker and not browser and not flink" tests/features tests/sql tests/connectors tests/worker
+
+clean:  ## remove the environments, caches and every project's state in this folder
+	rm -rf .venv .venv-flink .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	find . -name .driftline -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
