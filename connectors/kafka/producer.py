@@ -1,0 +1,326 @@
+"""Write columns as record batches, through kafka-python's own sender: its retries, idempotence and transactions."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import kafka.errors
+import numpy as np
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.record.memory_records import MemoryRecordsBuilder
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+
+from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError
+from connectors.kafka import batches as wire
+from connectors.kafka import seams, settings as _settings
+from connectors.kafka.columns import Bytes
+from connectors.kafka.consumer import TopicPart, _unreachable
+from streams.errors import BrokerError
+from streams.types import Int64
+
+__all__ = ["ColumnarProducer"]
+
+assert seams  # imported for its check
+RecordHeaders = Sequence[list[tuple[str, bytes | None]] | None]
+
+_FENCED = (
+    kafka.errors.ProducerFencedError,
+    kafka.errors.InvalidProducerEpochError,
+    kafka.errors.InvalidProducerIdMappingError,
+    kafka.errors.FencedInstanceIdError,
+    kafka.errors.TransactionCoordinatorFencedError,
+)
+_STALE_GROUP = (kafka.errors.IllegalGenerationError, kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError)
+
+
+class ColumnarProducer:
+    """Columns written in order, each partition's records in the order they were sent.
+
+    With a `transactional_id` everything between `begin` and `commit` becomes visible at once, with the committed positions, or not at
+    all; without one records are written as they come, in order and without doubles (idempotent), and `flush` waits for them.
+    Not for use by several threads at once. After FencedError the producer is done for: another one has taken over.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], transactional_id: str | None = None) -> None:
+        self.settings = dict(settings)
+        self.transactional_id = transactional_id
+        self._codec = settings.get("compression_type")
+        if self._codec not in wire.CODECS:
+            raise BrokerError(f"compression_type {self._codec!r} is unknown; known are none, gzip, snappy, lz4, zstd")
+        self._batch_bytes = int(settings.get("batch_bytes", 1_000_000))
+        self._max_pending = int(settings.get("max_pending_bytes", 64 << 20))
+        self._timeout_s = int(settings.get("delivery_timeout_ms", 120_000)) / 1000 + 10
+        self._limits: dict[str, int] = {}
+        self._partitions: dict[str, set[int]] = {}
+        self._sent: deque[tuple[ProducerBatch, int]] = deque()
+        self._pending_bytes = 0
+        self._failures: list[tuple[TopicPartition, int, Exception]] = []
+        self._open = False
+        self._fenced: FencedError | None = None
+        self._admin: KafkaAdminClient | None = None
+        self._producer = self._connect()
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._usable(transactional=True)
+        try:
+            self._producer.begin_transaction()
+        except Exception as error:
+            raise self._typed(error, "a transaction could not begin") from error
+        self._open = True
+
+    def send(
+        self,
+        topic: str,
+        partition: int,
+        timestamps: Int64,
+        keys: Bytes | None,
+        values: Bytes,
+        headers: RecordHeaders | None = None,
+    ) -> None:
+        """Hand over the records of one partition; waits only while `max_pending_bytes` are on their way.
+
+        timestamps: milliseconds since the epoch, one a record. headers: None, or a list a record (None or [] for none).
+        A null value is a tombstone. MessageTooLargeError, with the row, before anything of this call was written.
+        """
+        if not len(values):
+            return
+        self._usable(transactional=self.transactional_id is not None)
+        if self.transactional_id is not None and not self._open:
+            raise TransactionError("send outside a transaction; call begin() first")
+        keys = Bytes.nulls(len(values)) if keys is None else keys
+        timestamps = np.ascontiguousarray(timestamps, np.int64)
+        if not len(keys) == len(values) == len(timestamps):
+            raise ValueError(f"{len(timestamps)} timestamps, {len(keys)} keys and {len(values)} values: these must be as many")
+        limit = self._limit(topic, partition)
+        heads, head_at, head_len = wire.encode_headers(None if headers is None else list(headers), len(values))
+        cuts = np.empty(len(values), np.int64)
+        count, large = wire.cut(timestamps, keys.length, values.length, head_len, min(self._batch_bytes, limit), limit, cuts)
+        if large >= 0:
+            size = int(max(keys.length[large], 0) + max(values.length[large], 0) + head_len[large])
+            raise MessageTooLargeError(
+                f"record {large} for {topic}[{partition}] has {size:,} bytes, the topic takes {limit:,} a batch; "
+                f"raise max.message.bytes of {topic} or send less",
+                int(large),
+            )
+        tp = TopicPartition(topic, partition)
+        bounds = [*cuts[:count].tolist(), len(values)]
+        for first, last in zip(bounds, bounds[1:], strict=False):
+            body = int(np.maximum(keys.length[first:last], 0).sum() + np.maximum(values.length[first:last], 0).sum() + head_len[first:last].sum())
+            out = np.empty(wire.HEADER + body + 36 * (last - first), np.uint8)
+            end, newest = wire.encode(
+                out, wire.HEADER, timestamps, keys.buffer, keys.start, keys.length, values.buffer, values.start, values.length,
+                heads, head_at, head_len, first, last,
+            )  # fmt: skip
+            self._hand_over(tp, bytearray(memoryview(out)[:end]), last - first, int(timestamps[first]), int(newest))
+
+    def flush(self) -> None:
+        """Wait until everything sent is written; ProduceError names what was not, and why."""
+        self._usable(transactional=self.transactional_id is not None)
+        self._wait(0)
+        self._raise_failures()
+
+    def commit(self, positions: Mapping[TopicPart, tuple[int, str] | int] | None = None, group: str | ConsumerGroupMetadata | None = None) -> None:
+        """End the transaction: what was sent and the group's positions (offset, metadata) become visible together.
+
+        TransactionError where it could not be (nothing is visible; call `abort`, then begin again), FencedError where another
+        producer took over.
+        """
+        self._usable(transactional=True)
+        if not self._open:
+            raise TransactionError("commit without a transaction; call begin() first")
+        try:
+            if positions:
+                if group is None:
+                    raise ValueError("positions are committed for a group; name it")
+                offsets = {
+                    TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1) for part, at in positions.items()
+                }
+                self._wait(0)
+                self._raise_failures()
+                self._producer.send_offsets_to_transaction(offsets, group)
+            else:
+                self._wait(0)
+                self._raise_failures()
+            self._producer.commit_transaction()
+        except BrokerError:
+            raise
+        except Exception as error:
+            raise self._typed(error, "the transaction could not be committed") from error
+        self._open = False
+
+    def abort(self) -> None:
+        """Give up the transaction; nothing of it becomes visible. Does nothing where none is open."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._producer.abort_transaction()
+        except Exception as error:
+            if self._fenced is None and not isinstance(error, _FENCED) and not self._fatal():
+                # the epoch was bumped below: the broker aborts what the old one left open
+                self._restart()
+                return
+            raise self._typed(error, "the transaction could not be aborted") from error
+        finally:
+            self._wait(0, raising=False)
+            self._failures.clear()
+
+    def close(self) -> None:
+        """Abort what is open and close the connection."""
+        try:
+            if self._open and self._fenced is None:
+                self.abort()
+        except BrokerError:
+            pass  # closing anyway: the broker aborts it after transaction_timeout_ms at the latest
+        finally:
+            self._producer.close(timeout=5)
+            if self._admin is not None:
+                self._admin.close()
+                self._admin = None
+
+    def __enter__(self) -> ColumnarProducer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def partitions(self, topic: str) -> set[int]:
+        """The partition numbers of a topic; BrokerError where there is none."""
+        try:
+            found = self._producer.partitions_for(topic)
+        except kafka.errors.KafkaError as error:
+            raise BrokerError(f"topic {topic} cannot be found: {type(error).__name__}: {error}; create it first (ensure_topics)") from error
+        return set(found)
+
+    def _connect(self) -> KafkaProducer:
+        options = {
+            "linger_ms": 0,
+            "metrics_enabled": False,
+            "retry_backoff_ms": 20,
+            "max_request_size": 16 << 20,
+            **_settings.client(
+                self.settings, "compression_type", "max_request_size", "delivery_timeout_ms", "transaction_timeout_ms", "max_block_ms"
+            ),
+        }
+        if options.get("compression_type") == "none":
+            options["compression_type"] = None
+        try:
+            producer = KafkaProducer(
+                transactional_id=self.transactional_id, enable_idempotence=True, allow_auto_create_topics=False, **options
+            )
+        except kafka.errors.KafkaError as error:
+            raise _unreachable(self.settings, error) from error
+        # kafka-python halves a batch that is too large and gives no word of the second half to whoever sent the whole one;
+        # batches are cut to the topic's limit before, so this is an error
+        producer._sender._can_split = lambda batch, error: False
+        if self.transactional_id is not None:
+            try:
+                producer.init_transactions()
+            except Exception as error:
+                producer.close(timeout=0)
+                raise self._typed(error, f"transactional id {self.transactional_id} cannot be taken over") from error
+        return producer
+
+    def _restart(self) -> None:
+        self._producer.close(timeout=0)
+        self._producer = self._connect()
+
+    def _limit(self, topic: str, partition: int) -> int:
+        """max.message.bytes of a topic, asked once, after its partitions are known.
+
+        Without asking for the partitions, the sender never learns the topic's leader and its batches wait for ever.
+        """
+        if topic not in self._partitions or partition not in self._partitions[topic]:
+            self._partitions[topic] = self.partitions(topic)
+            if partition not in self._partitions[topic]:
+                raise BrokerError(f"{topic} has no partition {partition}, only {sorted(self._partitions[topic])}")
+        if topic not in self._limits:
+            from connectors.kafka.admin import topic_config
+
+            if self._admin is None:
+                self._admin = KafkaAdminClient(**_settings.client(self.settings))
+            self._limits[topic] = int(topic_config(self._admin, topic).get("max.message.bytes", 1_048_588))
+        return self._limits[topic]
+
+    def _hand_over(self, tp: TopicPartition, body: bytearray, count: int, first: int, newest: int) -> None:
+        self._wait(max(self._max_pending - len(body), 0))
+        producer = self._producer
+        records = MemoryRecordsBuilder(2, producer.config["compression_attrs"], len(body))
+        builder = records._builder
+        builder._buffer = body
+        builder._num_records = records._next_offset = count
+        builder._last_offset = count - 1
+        builder._first_timestamp, builder._max_timestamp = first, newest
+        batch = ProducerBatch(tp, records)
+        accumulator = producer._accumulator
+        try:
+            if self.transactional_id is not None:
+                producer._transaction_manager.maybe_add_partition_to_transaction(tp)
+        except Exception as error:
+            raise self._typed(error, f"{tp.topic}[{tp.partition}] cannot join the transaction") from error
+        with accumulator._tp_lock(tp):
+            accumulator._batches[tp].append(batch)
+            accumulator._incomplete.add(batch)
+        self._sent.append((batch, len(body)))
+        self._pending_bytes += len(body)
+        producer._sender.wakeup()
+
+    def _wait(self, pending: int, raising: bool = True) -> None:
+        """Wait, oldest first, until at most `pending` bytes are on their way; failures are kept for the next flush or commit."""
+        deadline = time.monotonic() + self._timeout_s
+        while self._sent and (self._pending_bytes > pending or self._sent[0][0].is_done):
+            batch, size = self._sent[0]
+            if not batch.produce_future.wait(max(deadline - time.monotonic(), 0)):
+                if raising:
+                    raise ProduceError(f"{batch.topic_partition.topic}[{batch.topic_partition.partition}]: no answer from the broker in {self._timeout_s:.0f} s")
+                self._sent.clear()
+                self._pending_bytes = 0
+                return
+            self._sent.popleft()
+            self._pending_bytes -= size
+            _, _, wrong = batch.produce_future.value
+            if wrong is not None:
+                self._failures.append((batch.topic_partition, batch.record_count, wrong(0)))
+
+    def _raise_failures(self) -> None:
+        if not self._failures:
+            return
+        failures, self._failures = self._failures, []
+        what = "; ".join(f"{count} records for {tp.topic}[{tp.partition}]: {type(error).__name__}: {error}" for tp, count, error in failures[:5])
+        more = f" and {len(failures) - 5} more batches" if len(failures) > 5 else ""
+        for _, _, error in failures:
+            if isinstance(error, _FENCED):
+                raise self._typed(error, what) from error
+        if self.transactional_id is None and self._fatal():
+            self._restart()
+        raise (ProduceError if self.transactional_id is None else TransactionError)(f"not written: {what}{more}") from failures[0][2]
+
+    def _fatal(self) -> bool:
+        manager = self._producer._transaction_manager
+        return bool(manager is not None and manager.has_fatal_error())
+
+    def _usable(self, transactional: bool) -> None:
+        if self._fenced is not None:
+            raise self._fenced
+        if transactional and self.transactional_id is None:
+            raise TransactionError("this producer has no transactional_id; transactions need one")
+
+    def _typed(self, error: Exception, what: str) -> BrokerError:
+        causes: list[BaseException | None] = [error, *error.args, error.__cause__]
+        if self.transactional_id is not None:
+            causes.append(getattr(getattr(getattr(self, "_producer", None), "_transaction_manager", None), "last_error", None))
+        if any(isinstance(cause, _FENCED) for cause in causes):
+            self._fenced = FencedError(
+                f"{what}: another producer has taken over the transactional id {self.transactional_id} ({type(error).__name__}); "
+                "this one is out of date and writes no more"
+            )
+            return self._fenced
+        if any(isinstance(cause, _STALE_GROUP) for cause in causes):
+            return FencedError(f"{what}: this worker is no longer the group's member that it was ({type(error).__name__}: {error})")
+        return TransactionError(f"{what}: {type(error).__name__}: {error}")

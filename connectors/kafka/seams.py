@@ -1,0 +1,90 @@
+"""The private parts of kafka-python 3.0.12 that the columnar client stands on, checked when this module is imported.
+
+In:  `Fetcher.PartitionRecords` unpacks fetched batches; an instance's own class of that name yields columns instead.
+Out: `RecordAccumulator` holds `ProducerBatch(MemoryRecordsBuilder)`; a builder whose buffer is already filled travels through the
+ordinary sender, with its retries, sequence numbers and transactions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import kafka
+from kafka.consumer.fetcher import Fetcher
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.record_accumulator import RecordAccumulator
+from kafka.producer.sender import Sender
+from kafka.producer.transaction_manager import TransactionManager
+from kafka.record.default_records import DefaultRecordBatchBuilder
+from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
+
+from connectors.errors import ClientChangedError
+
+VERSION = "3.0.12"
+
+# what is called or replaced, with the parameters it had when this was written
+SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
+    (Fetcher, "_append", ("self", "drained", "part", "max_records", "update_offsets")),
+    (
+        Fetcher.PartitionRecords,
+        "__init__",
+        (
+            "self",
+            "fetch_offset",
+            "tp",
+            "records",
+            "key_deserializer",
+            "value_deserializer",
+            "check_crcs",
+            "isolation_level",
+            "aborted_transactions",
+            "metric_aggregator",
+            "on_drain",
+        ),
+    ),
+    (Fetcher.PartitionRecords, "take", ("self", "n")),
+    (Fetcher.PartitionRecords, "drain", ("self",)),
+    (Fetcher.PartitionRecords, "_unpack_records", ("self", "tp", "records", "key_deserializer", "value_deserializer")),
+    (Fetcher.PartitionRecords, "_maybe_raise_next_inline_exception", ("self",)),
+    (ProducerBatch, "__init__", ("self", "tp", "records", "now")),
+    (RecordAccumulator, "_tp_lock", ("self", "tp")),
+    (RecordAccumulator, "begin_flush", ("self",)),
+    (Sender, "_can_split", ("self", "batch", "error")),
+    (Sender, "wakeup", ("self",)),
+    (TransactionManager, "maybe_add_partition_to_transaction", ("self", "topic_partition")),
+    (TransactionManager, "has_fatal_error", ("self",)),
+    (
+        MemoryRecordsBuilder,
+        "__init__",
+        ("self", "magic", "compression_type", "batch_size", "offset", "transactional", "producer_id", "producer_epoch", "base_sequence"),
+    ),
+    (DefaultRecordBatchBuilder, "build", ("self",)),
+)
+SLOTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (MemoryRecords, ("_buffer",)),
+    (MemoryRecordsBuilder, ("_builder", "_next_offset")),
+    (DefaultRecordBatchBuilder, ("_buffer", "_num_records", "_last_offset", "_first_timestamp", "_max_timestamp")),
+)
+
+
+def check() -> None:
+    """Raise ClientChangedError where kafka-python is not the one this was written for, naming what differs."""
+    differs = []
+    for owner, name, wished in SEAMS:
+        found = getattr(owner, name, None)
+        if found is None:
+            differs.append(f"{owner.__qualname__}.{name} is gone")
+        elif (met := tuple(inspect.signature(found).parameters)) != wished:
+            differs.append(f"{owner.__qualname__}.{name} takes ({', '.join(met)}), wished ({', '.join(wished)})")
+    for owner, names in SLOTS:
+        differs += [f"{owner.__qualname__} has no slot {name}" for name in names if name not in owner.__slots__]
+    if kafka.__version__ != VERSION or differs:
+        details = "; ".join(differs) or "its private parts look the same, but were not tried"
+        raise ClientChangedError(
+            f"kafka-python {kafka.__version__} is installed, the columnar client is written for {VERSION}: {details}. "
+            f"Install kafka-python=={VERSION}, or run tests/connectors against the new one and raise connectors/kafka/seams.py"
+        )
+
+
+check()
