@@ -31,6 +31,7 @@ class DeadLetter:
     at: int
     version: str
     place: Position | None = None
+    left_out: int = 0  # bytes of a value that no dead letter could hold; they stand in the source
 
     def summary(self) -> dict[str, Any]:
         """For people and --json: the value as text where it is text, cut at 200 characters."""
@@ -42,7 +43,7 @@ class DeadLetter:
             "timestamp": self.timestamp,
             "at": self.at,
             "version": self.version,
-            "bytes": None if self.value is None else len(self.value),
+            "bytes": self.left_out or (None if self.value is None else len(self.value)),
             "value": text if text is None or len(text) <= 200 else text[:200] + "…",
         }
 
@@ -54,23 +55,31 @@ def software() -> str:
         return "driftline (not installed)"
 
 
-def to_output(refused: Sequence[Refused], at: int) -> Output:
-    """The records of refused ones; keyed by their place, all in partition 0."""
-    rows = [json.dumps(_record(one, at), ensure_ascii=False) for one in refused]
+LARGEST_KEPT = 256 << 10  # bytes of a value that fit any topic
+
+
+def to_output(refused: Sequence[Refused], at: int, keep: bool = True) -> Output:
+    """The records of refused ones; keyed by their place, all in partition 0.
+
+    With `keep` false large values are left out (`left_out` has their bytes' number): the topic does not take them, they stay in the source.
+    """
+    rows = [json.dumps(_record(one, at, keep), ensure_ascii=False) for one in refused]
     places = [str(Position(one.topic, one.partition, one.offset)) for one in refused]
     table = pa.table({VALUE: pa.array(rows, pa.string()), "place": pa.array(places, pa.string())})
     stamps = np.array([one.timestamp if one.timestamp >= 0 else at for one in refused], np.int64)
     return Output(table, "place", np.zeros(len(rows), np.int32), stamps)
 
 
-def _record(one: Refused, at: int) -> dict[str, Any]:
+def _record(one: Refused, at: int, keep: bool) -> dict[str, Any]:
+    left_out = 0 if keep or one.value is None or len(one.value) <= LARGEST_KEPT else len(one.value)
     return {
         "source": str(Position(one.topic, one.partition, one.offset)),
         "topic": one.topic,
         "partition": one.partition,
         "offset": one.offset,
         "reason": one.reason,
-        "value": _text(one.value),
+        "value": None if left_out else _text(one.value),
+        "left_out": left_out,
         "key": _text(one.key),
         "headers": [[name, _text(value)] for name, value in one.headers],
         "timestamp": one.timestamp,
@@ -92,6 +101,7 @@ def read(value: bytes, place: Position | None = None) -> DeadLetter:
         found["at"],
         found["version"],
         place,
+        found["left_out"],
     )
 
 

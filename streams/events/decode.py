@@ -1,11 +1,12 @@
 """Records of one partition become typed rows; what cannot be read is refused, with the reason.
 
-What is refused depends on the record alone (its bytes, its timestamp), never on a clock, so that a replay refuses the same.
+What is refused depends on the record alone; only a time in the future is measured by the wall clock, and that refusal is recorded with
+the commit, so that a replay refuses the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ class Refused:
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     reason: str
+    by_clock: bool = False  # refused for the wall clock's sake: a replay must be told
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ class Decoded:
     next_offset: int
 
 
-def decode(records: Records, source: Input, read: Format, strict: bool = True) -> Decoded:
+def decode(
+    records: Records, source: Input, read: Format, strict: bool = True, now: int | None = None, ahead: Collection[int] = ()
+) -> Decoded:
     """Read the records of one partition by the schema of `source`.
 
-    With `strict` a record without value and one larger than LARGEST are refused, as is an event time further than `max_ahead`
-    beyond the record's own timestamp; without it (topics of the project's own) a record without value is passed over.
+    With `strict` a record without value and one larger than LARGEST are refused, as is an event time more than `max_ahead` past
+    `now` (ms); without it (topics of the project's own) a record without value is passed over. A replay gives no `now`, but the
+    offsets that were refused for that reason as `ahead`.
     """
     reasons: dict[int, str] = {}
     length = records.values.length
@@ -74,18 +79,20 @@ def decode(records: Records, source: Input, read: Format, strict: bool = True) -
     times, known = _times(records, good, table, source)
     for row in good[~known]:
         reasons[int(row)] = f"the event time {source.time} is missing"
-    if strict:
-        stamps = records.timestamps[good]
-        ahead = known & (stamps >= 0) & (times - stamps > source.max_ahead)
-        for at in np.flatnonzero(ahead):
+    far: set[int] = set()
+    if strict and now is not None:
+        for at in np.flatnonzero(known & (times > now + source.max_ahead)):
+            far.add(int(good[at]))
             reasons[int(good[at])] = (
-                f"the event time {source.time} = {int(times[at])} is {int(times[at] - stamps[at]):,} ms after the record's own time;"
+                f"the event time {source.time} = {int(times[at])} is {int(times[at]) - now:,} ms in the future;"
                 f" at most {source.max_ahead:,} are let through (max_ahead)"
             )
-        known &= ~ahead
+            known[at] = False
+    if ahead:
+        known &= ~np.isin(records.offsets[good], np.fromiter(ahead, np.int64, len(ahead)))
     if not known.all():
         table, good, times = table.filter(pa.array(known)), good[known], times[known]
-    return _decoded(records, table, good, times, marks, reasons)
+    return _decoded(records, table, good, times, marks, reasons, far)
 
 
 def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dict[int, int]:
@@ -132,7 +139,7 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     return pc.fill_null(column, 0).cast(pa.int64()).to_numpy().astype(np.int64, copy=False), known
 
 
-def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str]) -> Decoded:
+def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str], far: set[int]) -> Decoded:
     offsets = records.offsets[good]
     table = table.append_column(PARTITION, pa.array(np.full(len(good), records.partition, np.int32)))
     table = table.append_column(OFFSET, pa.array(offsets)).append_column(TIME, pa.array(times))
@@ -142,11 +149,11 @@ def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks
         sorting = np.argsort(rows, kind="stable")
         times = np.concatenate([times, np.fromiter(marks.values(), np.int64, len(marks))])[sorting]
         is_row = np.concatenate([is_row, np.zeros(len(marks), bool)])[sorting]
-    refused = tuple(_refused(records, row, reasons[row]) for row in sorted(reasons))
+    refused = tuple(_refused(records, row, reasons[row], row in far) for row in sorted(reasons))
     return Decoded(table, offsets, times, is_row, refused, records.next_offset)
 
 
-def _refused(records: Records, row: int, reason: str) -> Refused:
+def _refused(records: Records, row: int, reason: str, by_clock: bool) -> Refused:
     return Refused(
         records.topic,
         records.partition,
@@ -156,6 +163,7 @@ def _refused(records: Records, row: int, reason: str) -> Refused:
         records.values[row],
         tuple(records.headers[row]),
         reason,
+        by_clock,
     )
 
 

@@ -6,7 +6,7 @@ With the records any replay follows the very same order; with the metadata a res
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.types import OffsetRange
@@ -18,7 +18,8 @@ from streams.worker.merge import Frontier, Place, Progress
 class Commit:
     """Commit `number` of a step: the offset ranges it read, and the frontier it took all waiting rows up to.
 
-    `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for.
+    `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for,
+    `ahead` the records (topic, partition, offset) that were refused because their time was in the future of the wall clock.
     """
 
     step: str
@@ -28,6 +29,7 @@ class Commit:
     rows: int = 0
     disordered: bool = False
     idle: tuple[Part, ...] = ()
+    ahead: tuple[tuple[str, int, int], ...] = ()
     at: int = 0
 
     def to_json(self) -> str:
@@ -40,6 +42,7 @@ class Commit:
                 "rows": self.rows,
                 "disordered": self.disordered,
                 "idle": self.idle,
+                "ahead": self.ahead,
                 "at": self.at,
             },
             separators=(",", ":"),
@@ -57,20 +60,30 @@ class Commit:
             found["rows"],
             found["disordered"],
             tuple((topic, partition) for topic, partition in found["idle"]),
+            tuple((topic, partition, offset) for topic, partition, offset in found["ahead"]),
             found["at"],
         )
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a step stands after commit `number` (0: before its first)."""
+    """Where a step stands after commit `number` (0: before its first).
+
+    `ahead` are the records refused for the wall clock's sake (see Commit) that would be read again from `progress`.
+    """
 
     number: int
     frontier: Frontier
     progress: Mapping[Part, Progress]
+    ahead: tuple[tuple[str, int, int], ...] = ()
 
 
 BEGINNING = Standing(0, Frontier(), {})
+
+
+def still_ahead(ahead: Iterable[tuple[str, int, int]], progress: Mapping[Part, Progress]) -> tuple[tuple[str, int, int], ...]:
+    """Those of the refused that would be read again."""
+    return tuple(one for one in ahead if one[:2] in progress and one[2] >= progress[one[:2]].low)
 
 
 def positions(standing: Standing, changed: Mapping[Part, Progress]) -> dict[Part, tuple[int, str]]:

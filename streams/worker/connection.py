@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kafka import KafkaConsumer
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
 from connectors.kafka.columns import Bytes, Records
+from connectors.kafka.consumer import ColumnarConsumer
+from connectors.kafka.producer import ColumnarProducer
 from streams.types import Int64
 
 Part = tuple[str, int]  # topic, partition
@@ -36,7 +42,7 @@ class Producer(Protocol):
         timestamps: Int64,
         keys: Bytes | None,
         values: Bytes,
-        headers: Sequence[Sequence[Header]] | None = None,
+        headers: Sequence[list[Header] | None] | None = None,
     ) -> Any: ...
     def commit(self, positions: Mapping[Part, tuple[int, str]], group: str) -> None: ...
     def abort(self) -> None: ...
@@ -49,3 +55,26 @@ class Connection(Protocol):
 
     def consumer(self, isolation: str = "read_committed") -> Consumer: ...
     def producer(self, transactional_id: str | None = None) -> Producer: ...
+    def commit(self, positions: Mapping[Part, tuple[int, str]], group: str) -> None:
+        """Commit a group's positions outside a transaction."""
+        ...
+
+
+@dataclass
+class KafkaConnection:
+    """A real broker; `settings` as `Project.kafka()` gives them."""
+
+    settings: Mapping[str, Any]
+    _groups: dict[str, KafkaConsumer] = field(default_factory=dict, repr=False)
+
+    def consumer(self, isolation: str = "read_committed") -> Consumer:
+        return ColumnarConsumer(self.settings, isolation)
+
+    def producer(self, transactional_id: str | None = None) -> Producer:
+        return ColumnarProducer(self.settings, transactional_id)
+
+    def commit(self, positions: Mapping[Part, tuple[int, str]], group: str) -> None:
+        if group not in self._groups:
+            self._groups[group] = KafkaConsumer(group_id=group, enable_auto_commit=False, metrics_enabled=False, **self.settings)
+        offsets = {TopicPartition(*part): OffsetAndMetadata(offset, metadata, -1) for part, (offset, metadata) in positions.items()}
+        self._groups[group].commit(offsets)

@@ -9,10 +9,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from connectors.errors import CorruptBatchError
-from connectors.kafka.columns import Records
+from connectors.kafka.columns import Bytes, Headers, Records
 from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
 
@@ -55,7 +57,6 @@ class Fetch:
         self._caught_up: dict[Part, float] = {}
         self._thread: threading.Thread | None = None
         self._parts: tuple[Part, ...] = ()
-        self._new_parts: dict[Part, int] = {}
 
     def start(self, positions: Mapping[Part, int], name: str = "fetch") -> None:
         self._parts = tuple(positions)
@@ -101,6 +102,14 @@ class Fetch:
         now = self._clock()
         return {part: now - since for part, since in list(self._caught_up.items())}
 
+    def position(self, part: Part) -> int:
+        """The offset read next; what stands before it is in the queue or was taken."""
+        return self._consumer.position(part)
+
+    def at_end(self, part: Part) -> bool:
+        """Everything the broker had of it when last asked is read and taken from the queue."""
+        return part in self._caught_up and not self._queued_rows[part]
+
     def _run(self) -> None:
         paused: set[Part] = set()
         asked = 0.0
@@ -121,7 +130,7 @@ class Fetch:
                 if quiet and (not found or self._blocked.is_set()) and self._clock() - asked >= QUIET_MS / 1000:
                     self._look(quiet)
                     asked = self._clock()
-        except BaseException as error:  # noqa: BLE001 -- whatever stops the thread is raised where the rows are taken
+        except BaseException as error:  # whatever stops the thread is raised where the rows are taken
             self._queue.put(error)
 
     def _poll(self, timeout_ms: int) -> bool:
@@ -145,7 +154,7 @@ class Fetch:
         refused = Refused(*part, error.offset, -1, None, None, (), f"{error.message}; offsets {error.offset}..{error.after} are lost")
         decoded = self._decode(_no_records(*part, error.after))
         self._consumer.seek(part, error.after)
-        self._put([Fetched(part, Decoded(**{**decoded.__dict__, "refused": (refused,)}), 1, 0, -1, self._clock())])
+        self._put([Fetched(part, replace(decoded, refused=(refused,)), 1, 0, -1, self._clock())])
 
     def _put(self, found: list[Fetched]) -> None:
         if not found:
@@ -166,9 +175,5 @@ class Fetch:
 
 
 def _no_records(topic: str, partition: int, next_offset: int) -> Records:
-    import numpy as np
-
-    from connectors.kafka.columns import Bytes, Headers
-
     empty = np.empty(0, np.int64)
     return Records(topic, partition, empty, empty, Bytes.empty(), Bytes.empty(), Headers.none(0), next_offset)

@@ -98,6 +98,9 @@ class Merge:
         """Count a partition from now on; it holds the others until it brings a row or is idle."""
         self._pending[rank, partition] = _Pending(self.inputs[rank].lateness, newest, offset)
 
+    def knows(self, rank: int, partition: int) -> bool:
+        return (rank, partition) in self._pending
+
     def add(self, read: Read) -> None:
         pending = self._pending[read.rank, read.partition]
         keyed = place(read.times, read.is_row, pending.newest, pending.lateness)
@@ -106,6 +109,11 @@ class Merge:
             pending.tables.append(read.table)
             pending.columns.append((keyed.key, read.offsets, keyed.behind, keyed.before))
             pending.rows += read.table.num_rows
+
+    def reached(self, rank: int, partition: int, offset: int) -> None:
+        """Reading has come to this offset, past what gives no row (control batches, the end of a range)."""
+        pending = self._pending[rank, partition]
+        pending.read = max(pending.read, offset)
 
     def drop_taken(self) -> None:
         """Forget the rows at or below the frontier: they were answered before a restart."""
@@ -208,7 +216,7 @@ class Merge:
             pending = self._pending[slot]
             if not pending.rows:
                 continue
-            key, offset, behind, _ = pending.joined()
+            key, _, behind, _ = pending.joined()
             mask = _at_or_below(key, slot, frontier.driving if slot[0] == self.driving else frontier.others)
             count = int(np.count_nonzero(mask))
             if not count:
@@ -264,7 +272,7 @@ def _batch(inputs: Sequence[Input], parts: Mapping[Slot, tuple[pa.Table, Int64, 
     else:
         places = np.arange(len(keys))
     tables, order, late, start = {}, {}, [], 0
-    for rank, name, group in _by_input(inputs, slots):
+    for name, group in _by_input(inputs, slots):
         found = [parts[slot] for slot in group]
         rows = sum(len(part[1]) for part in found)
         table = found[0][0] if len(found) == 1 else pa.concat_tables([part[0] for part in found])
@@ -281,7 +289,7 @@ def _batch(inputs: Sequence[Input], parts: Mapping[Slot, tuple[pa.Table, Int64, 
     return Taken(Batch(tables, order), tuple(late), disordered)
 
 
-def _by_input(inputs: Sequence[Input], slots: Sequence[Slot]) -> Iterator[tuple[int, str, list[Slot]]]:
+def _by_input(inputs: Sequence[Input], slots: Sequence[Slot]) -> Iterator[tuple[str, list[Slot]]]:
     for rank, one in enumerate(inputs):
         if group := [slot for slot in slots if slot[0] == rank]:
-            yield rank, one.name, group
+            yield one.name, group

@@ -1,0 +1,282 @@
+"""The engine that drives a step: poll, decode, merge, process, write, commit. Every record exactly once, in the order of the log.
+
+Three threads overlap: reading ahead (fetch.py), the step's work (this one), writing behind (write.py). In between stand bounded
+buffers, so that memory is bounded and a slow part slows the others down. With little to do a batch is what has come meanwhile, and
+transactions go back to back; with much to do it grows to `batch_rows`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from connectors.kafka.columns import Records
+from streams.events import late
+from streams.events.decode import Decoded, Refused
+from streams.sensors import Sensor
+from streams.step import Step
+from streams.types import TIME, OffsetRange, Output
+from streams.worker.commits import Commit, Standing, still_ahead
+from streams.worker.connection import Connection, Consumer, Part
+from streams.worker.fetch import Fetch, Fetched
+from streams.worker.merge import Merge, Progress, Slot, Taken
+from streams.worker.recovery import recover
+from streams.worker.replay import Reader
+from streams.worker.snapshots import Snapshot, Snapshots, now_ms
+from streams.worker.write import Topics, Work, Write
+
+IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) are committed at most so often
+LAG_S = 1.0
+PIPELINED_ROWS = 5_000  # from so many waiting rows on, work goes on while the commit before is on its way
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a step is driven. `group` is also the transactional id, so that a second worker fences the first."""
+
+    group: str
+    topics: Topics
+    exactly_once: bool = True
+    batch_rows: int = 100_000
+    limit_rows: int = 200_000  # a partition with so many rows waiting is paused
+    limit_bytes: int = 128 << 20
+    snapshot_every_s: float = 30.0
+    snapshots: Snapshots | None = None
+    signature: str = ""  # of the state: a snapshot of another one is not used
+    reach: Mapping[str, late.Reach] = field(default_factory=dict)  # by input, for the late ledger
+    sources: frozenset[str] = frozenset()  # inputs whose refused and late rows this step records
+
+
+class Worker:
+    """Drives one step. `readers` by topic, see `reader_of` in pipeline.py."""
+
+    def __init__(
+        self, step: Step, connection: Connection, readers: Mapping[str, Reader], settings: Settings, sensor: Sensor | None = None
+    ) -> None:
+        self.step, self.settings, self.sensor = step, settings, sensor or Sensor()
+        self._connection, self._readers = connection, readers
+        self._topics = {reader.input.name: topic for topic, reader in readers.items()}
+        self._stopping = threading.Event()
+        self._lookup: Consumer
+        self._fetch: Fetch
+        self._write: Write
+        self._merge: Merge
+        self._standing: Standing
+        self._refused: list[Refused] = []
+        self._ahead: list[tuple[str, int, int]] = []
+        self._newest_timestamp = -1
+        self._committed_at = self._snapshot_at = self._lag_at = 0.0
+        self._waiting_for: list[Slot] = []
+        self._opened: list[Callable[[], None]] = []
+
+    def stop(self) -> None:
+        """Ask a running worker to end; what it has begun is committed."""
+        self._stopping.set()
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Recover and drive the step until `stop` is called or `until()` is true and all that was begun is committed.
+
+        Raises what made it fail; FencedError where another worker took over.
+        """
+        try:
+            self.open()
+            while not self._stopping.is_set():
+                if not self.work(self.wait(0.02 if self._merge.rows else 0.1)) and until():
+                    break
+            self._write.drain()
+        except BaseException as error:
+            self.sensor.on_state(self.step.name, "failed", str(error))
+            raise
+        else:
+            self.sensor.on_state(self.step.name, "stopped")
+        finally:
+            self.close()
+
+    def open(self) -> None:
+        """Take over from whoever drove the step before, get the state back, and begin to read ahead."""
+        name, settings = self.step.name, self.settings
+        self.sensor.on_state(name, "starting")
+        producer = self._connection.producer(settings.group if settings.exactly_once else None)
+        self._write = Write(self._connection, producer, settings.topics, settings.group, settings.exactly_once, self.sensor)
+        self._opened.append(self._write.stop)
+        self._lookup = self._connection.consumer()
+        self._opened.append(self._lookup.close)
+        self._recover()
+        consumer = self._connection.consumer()
+        self._opened.append(consumer.close)
+        self._fetch = Fetch(consumer, self._decode, self._waiting, settings.limit_rows, settings.limit_bytes)
+        self._opened.append(self._fetch.stop)
+        self._write.start(f"{name}-write")
+        self._fetch.start({part: one.read for part, one in self._parts().items()}, f"{name}-fetch")
+        self.sensor.on_state(name, "running")
+
+    def close(self) -> None:
+        """End the threads and close the clients; what was not committed is as if it had never been read."""
+        while self._opened:
+            self._opened.pop()()
+
+    def wait(self, timeout: float) -> list[Fetched]:
+        """What has been read since; empty after `timeout` seconds."""
+        return self._fetch.get(timeout)
+
+    def work(self, fetched: list[Fetched]) -> bool:
+        """Answer all that may be answered now; False when there was nothing. Not to be called by two threads at once."""
+        for one in fetched:
+            self._add(one)
+        done = False
+        while not self._stopping.is_set():
+            if self._merge.rows < PIPELINED_ROWS:
+                # a small batch would only wait behind the commit before it: better to let it grow meanwhile
+                self._write.wait(0.05)
+            for one in self._fetch.get(0):
+                self._add(one)
+            if not self._turn():
+                break
+            done = True
+        self._tell_lag()
+        return done
+
+    def caught_up(self) -> bool:
+        """All that the broker has is read, taken and committed; asks the broker."""
+        if self._merge.rows or self._refused or not self._write.is_idle:
+            return False
+        parts = self._parts()
+        return all(parts[part].read >= end or self._fetch.at_end(part) for part, end in self._lookup.end_offsets(list(parts)).items())
+
+    def _recover(self) -> None:
+        found = recover(
+            self.step,
+            self._lookup,
+            self._readers,
+            self.settings.group,
+            self.settings.topics.commits,
+            self.settings.snapshots,
+            self.sensor,
+            self.settings.signature,
+        )
+        self._merge, self._standing = found.merge, replace(found.standing, progress=self._parts(found.merge))
+        self._snapshot_at = time.monotonic()
+
+    def _add(self, one: Fetched) -> None:
+        reader = self._readers[one.part[0]]
+        self._merge.add(reader.read(one.decoded, one.part[1]))
+        if one.decoded.refused:
+            recorded = reader.input.name in self.settings.sources
+            self._ahead += [(each.topic, each.partition, each.offset) for each in one.decoded.refused if each.by_clock]
+            self._refused += one.decoded.refused if recorded else ()
+        self._newest_timestamp = max(self._newest_timestamp, one.newest_timestamp)
+
+    def _turn(self) -> bool:
+        """Take, process and hand over one batch; False when there was nothing to do."""
+        taken, idle = self._take()
+        progress = self._parts()
+        moved = progress != self._standing.progress and time.monotonic() - self._committed_at >= IDLE_COMMIT_S
+        if taken is None and not self._refused and not moved:
+            return False
+        outputs = self._process(taken) if taken is not None else {}
+        refused, self._refused = self._refused, []
+        if refused:
+            self.sensor.on_refused(self.step.name, len(refused))
+        self._hand_over(taken, outputs, refused, idle, progress)
+        return taken is not None
+
+    def _take(self) -> tuple[Taken | None, set[Slot]]:
+        if not self._merge.rows:
+            return None, set()
+        hold, limit = self.step.hold(), self.settings.batch_rows
+        taken, idle = self._merge.take(hold=hold, limit=limit), set[Slot]()
+        if taken is None and (idle := self._idle()):
+            taken = self._merge.take(idle, hold, limit)
+        self._waiting_for = [] if taken is not None else self._merge.holding(idle)
+        self._fetch.blocked(taken is None)
+        return taken, idle if taken is not None else set()
+
+    def _idle(self) -> set[Slot]:
+        """Partitions that no longer hold the others: caught up for their `idle_after`, and with nothing new on the broker just now."""
+        quiet = {
+            part
+            for part, seconds in self._fetch.caught_up().items()
+            if seconds * 1000 >= self._readers[part[0]].input.idle_after
+        }
+        if not quiet:
+            return set()
+        ends = self._lookup.end_offsets(quiet)
+        return {(self._readers[part[0]].rank, part[1]) for part in quiet if self._fetch.position(part) >= ends[part]}
+
+    def _process(self, taken: Taken) -> dict[str, Output]:
+        begun = time.perf_counter()
+        outputs = dict(self.step.process(taken.batch))
+        newest = max(int(np.max(table.column(TIME).to_numpy())) for table in taken.batch.tables.values())
+        self.sensor.on_batch(self.step.name, taken.batch.rows, newest, time.perf_counter() - begun)
+        found = [one for one in taken.late if one.input in self.settings.sources]
+        if found:
+            outputs[self.settings.topics.late] = late.to_output(taken.batch, found, self._topics, self.settings.reach, now_ms())
+            self.sensor.on_late(self.step.name, sum(len(one.rows) for one in found))
+        return outputs
+
+    def _hand_over(
+        self, taken: Taken | None, outputs: dict[str, Output], refused: list[Refused], idle: set[Slot], progress: dict[Part, Progress]
+    ) -> None:
+        before = self._standing.progress
+        changed = {part: one for part, one in progress.items() if one != before[part]}
+        number = self._standing.number + 1
+        commit = Commit(
+            self.step.name,
+            number,
+            tuple(OffsetRange(*part, before[part].read, one.read) for part, one in changed.items() if one.read > before[part].read),
+            self._merge.frontier,
+            rows=taken.batch.rows if taken is not None else 0,
+            disordered=taken is not None and taken.disordered,
+            idle=tuple(sorted(self._part(slot) for slot in idle)),
+            ahead=tuple(self._ahead),
+            at=now_ms(),
+        )
+        self._ahead = []
+        self._standing = Standing(number, self._merge.frontier, progress, still_ahead((*self._standing.ahead, *commit.ahead), progress))
+        # a partition must carry the newest frontier, or a restart would go back behind it
+        carried = changed or dict(list(progress.items())[:1])
+        work = Work(commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit))
+        self._write.put(work, self._stopping)
+        self._committed_at = time.monotonic()
+
+    def _snapshot_due(self, commit: Commit) -> Callable[[], None]:
+        """What to do when the commit is visible: write the state of this moment, or nothing."""
+        store = self.settings.snapshots
+        if store is None or time.monotonic() - self._snapshot_at < self.settings.snapshot_every_s:
+            return lambda: None
+        self._snapshot_at = time.monotonic()
+        snapshot = Snapshot(self._standing, self.step.snapshot(), self.settings.signature, commit.at)
+
+        def write() -> None:
+            begun = time.perf_counter()
+            nbytes = store.write(snapshot)
+            self.sensor.on_snapshot(self.step.name, commit.number, nbytes, time.perf_counter() - begun)
+
+        return lambda: threading.Thread(target=write, name=f"{self.step.name}-snapshot", daemon=True).start()
+
+    def _tell_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._lag_at < LAG_S:
+            return
+        self._lag_at = now
+        parts = self._parts()
+        ends = self._lookup.end_offsets(list(parts))
+        records = sum(max(end - parts[part].low, 0) for part, end in ends.items() if not self._fetch.at_end(part) or parts[part].low < parts[part].read)
+        self.sensor.on_lag(self.step.name, records, [f"{topic}[{partition}]" for topic, partition in map(self._part, self._waiting_for)])
+
+    def _decode(self, records: Records) -> Decoded:
+        return self._readers[records.topic].decode(records, now_ms())
+
+    def _waiting(self, part: Part) -> int:
+        return self._merge.waiting(self._readers[part[0]].rank, part[1])
+
+    def _part(self, slot: Slot) -> Part:
+        return self._topics[self._merge.inputs[slot[0]].name], slot[1]
+
+    def _parts(self, merge: Merge | None = None) -> dict[Part, Progress]:
+        merge = merge or self._merge
+        return {(self._topics[merge.inputs[slot[0]].name], slot[1]): one for slot, one in merge.progress().items()}

@@ -1,0 +1,136 @@
+"""Getting the state back: from the newest good snapshot and the log behind it, or from the log alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from connectors.kafka.columns import Records
+from streams.errors import StateError
+from streams.sensors import Sensor
+from streams.step import Step
+from streams.worker.commits import BEGINNING, Commit, Standing, standing, still_ahead
+from streams.worker.connection import Consumer, Part
+from streams.worker.merge import Merge
+from streams.worker.replay import Reader, beginning, replay
+from streams.worker.snapshots import Snapshot, Snapshots
+
+CLOCK_SKEW_MS = 600_000  # commits are looked for this long before a snapshot's own time
+REPLAYED_PER_S = 400_000  # until the first figures are there
+
+
+@dataclass(frozen=True)
+class Recovered:
+    merge: Merge
+    standing: Standing
+
+
+def recover(
+    step: Step,
+    consumer: Consumer,
+    readers: Mapping[str, Reader],
+    group: str,
+    commits_topic: str,
+    snapshots: Snapshots | None,
+    sensor: Sensor,
+    signature: str = "",
+) -> Recovered:
+    """Bring `step` and its merge to the last commit. Raises StateError where the log does not have what is needed."""
+    parts = [(reader.input.topic, partition) for reader in readers.values() for partition in consumer.partitions(reader.input.topic)]
+    committed = standing(consumer.committed(group, parts))
+    if not committed.number:
+        merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)])
+        return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
+    snapshot = snapshots.newest(committed.number, signature) if snapshots else None
+    if snapshot is not None:
+        step.restore(snapshot.state)
+    merge, ahead = _replayed(step, consumer, readers, commits_topic, committed, snapshot, sensor)
+    committed = replace(committed, ahead=still_ahead(ahead, committed.progress))
+    return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
+
+
+def _opened(merge: Merge, readers: Mapping[str, Reader], consumer: Consumer, parts: list[Part], committed: Standing) -> Merge:
+    """Partitions that no commit has met begin where their group stands, or at their beginning."""
+    new = [part for part in parts if not merge.knows(readers[part[0]].rank, part[1])]
+    for part, start in consumer.beginning_offsets(new).items():
+        at = committed.progress.get(part)
+        merge.open(readers[part[0]].rank, part[1], offset=start if at is None else at.low)
+    return merge
+
+
+def _replayed(
+    step: Step,
+    consumer: Consumer,
+    readers: Mapping[str, Reader],
+    commits_topic: str,
+    committed: Standing,
+    snapshot: Snapshot | None,
+    sensor: Sensor,
+) -> tuple[Merge, list[tuple[str, int, int]]]:
+    commits = list(commits_of(consumer, commits_topic, step.name, committed.number, snapshot))
+    start = snapshot.standing if snapshot is not None else beginning(consumer, readers, commits)
+    total = sum(one.end - one.start for commit in commits for one in commit.ranges)
+    merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)], start.frontier)
+    since = "its beginning" if snapshot is None else datetime.fromtimestamp(snapshot.at / 1000, UTC).strftime("%H:%M:%S")
+    sensor.on_state(step.name, "replaying", f"replaying {_count(total)} events since {since}, about {total / REPLAYED_PER_S:.0f} s")
+    begun = time.monotonic()
+    for one in replay(
+        consumer,
+        readers,
+        start,
+        commits,
+        lambda done: sensor.on_replay(step.name, done, total, time.monotonic() - begun),
+        merge,
+    ):
+        if one.taken is not None:
+            step.process(one.taken.batch)
+    return merge, [*start.ahead, *(one for commit in commits for one in commit.ahead)]
+
+
+def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: Snapshot | None = None) -> Iterator[Commit]:
+    """The commits of a step after a snapshot (or from the first) up to `last`, in order. StateError where one is missing."""
+    first = 1 if snapshot is None else snapshot.standing.number + 1
+    if first > last:
+        return
+    part = (topic, 0)
+    at = consumer.beginning_offsets([part])[part]
+    if snapshot is not None:
+        at = max(at, consumer.offsets_at({part: snapshot.at - CLOCK_SKEW_MS})[part])
+    wanted = first
+    for commit in read_commits(consumer, topic, at, step):
+        if commit.number < wanted:
+            continue
+        if commit.number > wanted:
+            break
+        yield commit
+        if commit.number == last:
+            return
+        wanted += 1
+    raise StateError(f"{topic} has no commit {wanted} of {step}, though commit {last} is the last; the log of commits is cut off.")
+
+
+def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = None) -> Iterator[Commit]:
+    """All commits from an offset of the commits topic to its end as of now."""
+    part = (topic, 0)
+    end = consumer.end_offsets([part])[part]
+    consumer.assign([part], {part: start})
+    key = step.encode() if step is not None else None
+    while consumer.position(part) < end:
+        for records in consumer.poll(200):
+            yield from _commits(records, key)
+    consumer.assign([])
+
+
+def _commits(records: Records, key: bytes | None) -> Iterator[Commit]:
+    for row in range(len(records)):
+        if (value := records.values[row]) is not None and key in (None, records.keys[row]):
+            yield Commit.from_json(value)
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number:,}"
+
+
+__all__ = ["BEGINNING", "Recovered", "commits_of", "read_commits", "recover"]

@@ -1,0 +1,175 @@
+"""Writing behind in a thread: outputs are encoded, sent, and committed with the positions, one transaction a commit.
+
+The step works on the next batch meanwhile. Commits follow each other in order; the first failure stops all that come after it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from connectors.errors import MessageTooLargeError
+from connectors.formats import json
+from connectors.kafka.columns import Bytes
+from streams.events import dead_letters
+from streams.events.decode import VALUE, Refused
+from streams.sensors import Sensor
+from streams.types import Int64, Output, Outputs
+from streams.worker.commits import Commit, Standing, positions
+from streams.worker.connection import Connection, Part, Producer
+from streams.worker.merge import Progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """One commit to be written. `done` is called when it is visible."""
+
+    commit: Commit
+    outputs: Outputs
+    standing: Standing
+    changed: Mapping[Part, Progress]
+    refused: Sequence[Refused] = ()
+    newest_timestamp: int = -1
+    done: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Topics:
+    commits: str
+    dead_letters: str
+    late: str
+
+
+class Write:
+    """`transactional_id` None: at least once; outputs are flushed, then the positions are committed."""
+
+    def __init__(
+        self, connection: Connection, producer: Producer, topics: Topics, group: str, exactly_once: bool, sensor: Sensor
+    ) -> None:
+        self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
+        self._exactly_once, self._sensor = exactly_once, sensor
+        self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
+        self._failure: BaseException | None = None
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+
+    def start(self, name: str = "write") -> None:
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, work: Work, stopping: threading.Event | None = None) -> None:
+        """Hand over a commit; waits while another one waits. Raises what made an earlier one fail."""
+        self.check()
+        self._idle.clear()
+        while True:
+            try:
+                self._queue.put(work, timeout=0.2)
+                return
+            except queue.Full:
+                self.check()
+                if stopping is not None and stopping.is_set() and not (self._thread and self._thread.is_alive()):
+                    return
+
+    @property
+    def is_idle(self) -> bool:
+        self.check()
+        return self._idle.is_set()
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def wait(self, timeout: float) -> None:
+        """Wait until everything handed over is visible, at most `timeout` seconds."""
+        self._idle.wait(timeout)
+        self.check()
+
+    def drain(self, timeout: float = 60.0) -> None:
+        """Wait until everything handed over is visible."""
+        deadline = time.monotonic() + timeout
+        while not self._idle.wait(0.05):
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
+        self.check()
+
+    def stop(self) -> None:
+        """End the thread; what is handed over and not begun is dropped."""
+        if self._thread is not None and self._thread.is_alive():
+            while True:
+                try:
+                    self._queue.put(None, timeout=0.1)
+                    break
+                except queue.Full:
+                    if not self._thread.is_alive():
+                        break
+            self._thread.join(timeout=60)
+        self._producer.close()
+
+    def _run(self) -> None:
+        try:
+            while (work := self._queue.get()) is not None:
+                self._commit(work)
+                if self._queue.empty():
+                    self._idle.set()
+        except BaseException as error:  # raised again where the next commit is handed over
+            self._failure = error
+            self._idle.set()
+
+    def _commit(self, work: Work) -> None:
+        outputs = dict(work.outputs)
+        if work.refused:
+            outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
+        encoded = {topic: encode(output) for topic, output in outputs.items()}
+        begun = time.perf_counter()
+        if self._exactly_once:
+            self._producer.begin()
+        for topic, (keys, values) in encoded.items():
+            try:
+                send(self._producer, topic, outputs[topic], keys, values)
+            except MessageTooLargeError:
+                if topic != self._topics.dead_letters:
+                    raise
+                shorter = dead_letters.to_output(work.refused, work.commit.at, keep=False)
+                send(self._producer, topic, shorter, *encode(shorter))
+        record = Bytes.of([work.commit.to_json().encode()])
+        self._producer.send(self._topics.commits, 0, np.array([work.commit.at], np.int64), Bytes.of([work.commit.step.encode()]), record)
+        if self._exactly_once:
+            self._producer.commit(positions(work.standing, work.changed), self._group)
+        else:
+            self._producer.flush()
+            self._connection.commit(positions(work.standing, work.changed), self._group)
+        self._sensor.on_commit(work.commit.step, work.commit.number, work.commit.rows, work.newest_timestamp, time.perf_counter() - begun)
+        work.done()
+
+
+def encode(output: Output) -> tuple[Bytes | None, Bytes]:
+    """Keys and values of an output's records. A column `_value` is the record's text as it stands."""
+    table = output.table
+    values = Bytes.from_arrow(table.column(VALUE)) if VALUE in table.column_names else json.encode(table)
+    if output.tombstones is not None and output.tombstones.any():
+        values = Bytes(values.buffer, values.start, np.where(output.tombstones, -1, values.length))
+    if output.key is None:
+        return None, values
+    keys = table.column(output.key)
+    return Bytes.from_arrow(keys if pa.types.is_string(keys.type) else keys.cast(pa.string())), values
+
+
+def send(producer: Producer, topic: str, output: Output, keys: Bytes | None, values: Bytes) -> None:
+    """Hand the records to the producer partition by partition, each in the order of the rows."""
+    if not len(values):
+        return
+    first = int(output.partition[0])
+    if (output.partition == first).all():
+        producer.send(topic, first, output.time, keys, values)
+        return
+    for partition in np.unique(output.partition):
+        rows: Int64 = np.flatnonzero(output.partition == partition)
+        producer.send(topic, int(partition), output.time[rows], None if keys is None else keys.take(rows), values.take(rows))
