@@ -18,7 +18,7 @@ from connectors.errors import MessageTooLargeError
 from connectors.formats import json
 from connectors.kafka.columns import Bytes
 from streams.events import dead_letters
-from streams.events.decode import VALUE, Refused
+from streams.events.decode import KEY, VALUE, Refused
 from streams.sensors import Sensor
 from streams.types import Int64, Output, Outputs
 from streams.worker.commits import Commit, Standing, positions
@@ -56,8 +56,8 @@ class Write:
         self._exactly_once, self._sensor = exactly_once, sensor
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
-        self._idle = threading.Event()
-        self._idle.set()
+        self._begun = 0  # commits handed over that are not visible yet
+        self._change = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def start(self, name: str = "write") -> None:
@@ -67,7 +67,8 @@ class Write:
     def put(self, work: Work, stopping: threading.Event | None = None) -> None:
         """Hand over a commit; waits while another one waits. Raises what made an earlier one fail."""
         self.check()
-        self._idle.clear()
+        with self._change:
+            self._begun += 1
         while True:
             try:
                 self._queue.put(work, timeout=0.2)
@@ -80,7 +81,7 @@ class Write:
     @property
     def is_idle(self) -> bool:
         self.check()
-        return self._idle.is_set()
+        return not self._begun
 
     def check(self) -> None:
         if self._failure is not None:
@@ -88,17 +89,15 @@ class Write:
 
     def wait(self, timeout: float) -> None:
         """Wait until everything handed over is visible, at most `timeout` seconds."""
-        self._idle.wait(timeout)
+        with self._change:
+            self._change.wait_for(lambda: not self._begun or self._failure is not None, timeout)
         self.check()
 
     def drain(self, timeout: float = 60.0) -> None:
         """Wait until everything handed over is visible."""
-        deadline = time.monotonic() + timeout
-        while not self._idle.wait(0.05):
-            self.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
-        self.check()
+        self.wait(timeout)
+        if self._begun:
+            raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
 
     def stop(self) -> None:
         """End the thread; what is handed over and not begun is dropped."""
@@ -117,11 +116,13 @@ class Write:
         try:
             while (work := self._queue.get()) is not None:
                 self._commit(work)
-                if self._queue.empty():
-                    self._idle.set()
+                with self._change:
+                    self._begun -= 1
+                    self._change.notify_all()
         except BaseException as error:  # raised again where the next commit is handed over
-            self._failure = error
-            self._idle.set()
+            with self._change:
+                self._failure = error
+                self._change.notify_all()
 
     def _commit(self, work: Work) -> None:
         outputs = dict(work.outputs)
@@ -151,9 +152,12 @@ class Write:
 
 
 def encode(output: Output) -> tuple[Bytes | None, Bytes]:
-    """Keys and values of an output's records. A column `_value` is the record's text as it stands."""
+    """Keys and values of an output's records. A column `_value` is the record's text as it stands, `_key` is in no value."""
     table = output.table
-    values = Bytes.from_arrow(table.column(VALUE)) if VALUE in table.column_names else json.encode(table)
+    if VALUE in table.column_names:
+        values = Bytes.from_arrow(table.column(VALUE))
+    else:
+        values = json.encode(table.drop_columns([KEY]) if KEY in table.column_names else table)
     if output.tombstones is not None and output.tombstones.any():
         values = Bytes(values.buffer, values.start, np.where(output.tombstones, -1, values.length))
     if output.key is None:

@@ -1,0 +1,92 @@
+"""Step 2, an event becomes a feature row: one row per event, windows as of this event, by the one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from streams.events.decode import KEY, nothing
+from streams.step import Input
+from streams.types import OFFSET, PARTITION, TIME, Batch, Output, Outputs
+
+if TYPE_CHECKING:
+    from streams.features.plan import Plan
+    from streams.features.program import Answer, Program
+    from streams.project import Project
+
+PLAN = "_plan"  # column of a feature row: the first 12 hex digits of the plan's hash
+PLAN_DIGITS = 12
+
+
+class Features:
+    """The step over a program. `partitions` is the number of the features topic's: an event's row keeps its partition's number."""
+
+    name = "features"
+
+    def __init__(self, program: Program, plan: Plan, inputs: tuple[Input, ...], topic: str, partitions: int = 1) -> None:
+        self.plan, self.inputs = plan, inputs
+        self._program, self._topic, self._partitions = program, topic, partitions
+        self.signature = plan.hash
+        self._empty = {one.name: nothing(one.schema) for one in inputs}
+
+    def process(self, batch: Batch) -> Outputs:
+        answer = self._program.process(filled(batch, self._empty))
+        if not answer.table.num_rows:
+            return {}
+        driving = batch.tables[self.plan.driving]
+        table = feature_rows(answer, driving, self.plan)
+        key = self.inputs[-1].key
+        if key is not None:
+            keys = driving.column(key)
+            table = table.append_column(KEY, (keys if len(answer.index) == len(keys) else keys.take(pa.array(answer.index))).cast(pa.string()))
+        partitions = (table.column(PARTITION).to_numpy() % self._partitions).astype(np.int32)
+        return {self._topic: Output(table, KEY if key is not None else None, partitions, table.column(TIME).to_numpy())}
+
+    def hold(self) -> int | None:
+        return None
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        return self._program.snapshot()
+
+    def restore(self, state: Mapping[str, bytes]) -> None:
+        self._program.restore(state)
+
+
+def filled(batch: Batch, empty: Mapping[str, pa.Table]) -> Batch:
+    """The batch with a table, maybe without rows, for every input."""
+    if len(batch.tables) == len(empty):
+        return batch
+    none = np.empty(0, np.int64)
+    return Batch({**empty, **batch.tables}, {**dict.fromkeys(empty, none), **batch.order})
+
+
+def feature_rows(answer: Answer, driving: pa.Table, plan: Plan) -> pa.Table:
+    """The columns of a feature row: the SELECT's, the driving event's place and time, the right-hand places seen, the plan."""
+    table = answer.table
+    all_rows = len(answer.index) == driving.num_rows
+    for name in (PARTITION, OFFSET, TIME):
+        column = driving.column(name)
+        table = table.append_column(name, column if all_rows else column.take(pa.array(answer.index)))
+    for name in answer.seen.column_names:
+        table = table.append_column(name, answer.seen.column(name))
+    return table.append_column(PLAN, pa.repeat(plan.hash[:PLAN_DIGITS], table.num_rows))
+
+
+def build(project: Project) -> Features:
+    """The features step of a project. FeatureError where features.sql is refused."""
+    from streams.features.program import Program
+
+    plan = plan_of(project)
+    names = [name for name in plan.sources if name != plan.driving]
+    inputs = tuple(project.input(name) for name in [*names, plan.driving])
+    return Features(Program(plan), plan, inputs, project.topic("features"), project.partitions)
+
+
+def plan_of(project: Project) -> Plan:
+    """The compiled features.sql of a project."""
+    from streams.features.plan import compile_features
+
+    return compile_features(project.features_sql, project.schemas, path=str(project.model.features), timezone=project.timezone)
