@@ -1,0 +1,104 @@
+"""Text to syntax tree: one query, and what may stand around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from streams.features.dialect import parse, tokenize
+from streams.features.refusal import Refusals
+
+OPTIONS = {"LONG_WINDOWS"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The query, and the options around it (`long_windows`: window name to bucket text)."""
+
+    query: exp.Expression
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def read(sql: str, refusals: Refusals) -> Statement:
+    """Parse one SELECT with an optional OPTIONS(...) and a CONFIG(...) behind it.
+
+    Raises FeatureError with line and column where it cannot be read.
+    """
+    try:
+        tokens = tokenize(sql)
+    except TokenError as error:
+        raise refusals.place(1, 1, f"text that has no end or no meaning ({error})", "one SELECT") from error
+    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+        tokens.pop()
+    if not tokens:
+        raise refusals.place(1, 1, "nothing", "one SELECT")
+    tokens, options = _split(tokens, refusals)
+    first = tokens[0]
+    if first.token_type not in (TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN):
+        raise refusals.place(first.line, _column(first), first.text.upper(), "SELECT: a file of features is one query")
+    try:
+        trees = parse(tokens, sql)
+    except ParseError as error:
+        detail = error.errors[0] if error.errors else {}
+        met = f"{detail.get('highlight') or 'the end'!s}"
+        line, column = detail.get("line"), detail.get("col")
+        column = max(1, column - len(met) + 1) if column else column
+        raise refusals.place(line, column, f"'{met}'", str(detail.get("description") or error).rstrip(".")) from error
+    except (ValueError, AttributeError, TypeError, IndexError, RecursionError) as error:
+        # sqlglot's parser raises these on some malformed input instead of a ParseError
+        raise refusals.place(first.line, _column(first), f"a statement that cannot be read ({error})", "one SELECT") from error
+    queries = [tree for tree in trees if tree is not None]
+    if len(queries) != 1:
+        raise refusals.place(first.line, _column(first), f"{len(queries)} statements", "one SELECT")
+    return Statement(queries[0], options)
+
+
+def _split(tokens: list[Token], refusals: Refusals) -> tuple[list[Token], dict[str, str]]:
+    """Take the clauses that are not part of the query off its end (and DEPLOY off its beginning)."""
+    options: dict[str, str] = {}
+    if tokens[0].text.upper() == "DEPLOY":
+        start = next((i for i, token in enumerate(tokens) if token.token_type in (TokenType.SELECT, TokenType.WITH)), len(tokens) - 1)
+        head = tokens[:start]
+        at = next((i for i, token in enumerate(head) if token.text.upper() == "OPTIONS"), None)
+        if at is not None:
+            options |= _options(head[at:], refusals)
+        tokens = tokens[start:]
+    depth = 0
+    for index, token in enumerate(tokens):
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        if depth or not index:
+            continue
+        word, following = token.text.upper(), tokens[index + 1].text.upper() if index + 1 < len(tokens) else ""
+        if word in ("OPTIONS", "CONFIG") and following == "(":
+            rest = tokens[index:]
+            if word == "CONFIG":
+                raise refusals.place(token.line, _column(token), "CONFIG", "a query without it: the rows of a request come from its topic")
+            return tokens[:index], options | _options(rest, refusals)
+        if word == "INTO" and following == "OUTFILE":
+            raise refusals.place(token.line, _column(token), "INTO OUTFILE", "a query alone", "Use `driftline backfill -o FILE`.")
+    return tokens, options
+
+
+def _options(tokens: list[Token], refusals: Refusals) -> dict[str, str]:
+    """OPTIONS(key = 'value', ...)."""
+    found: dict[str, str] = {}
+    body = tokens[2:]
+    index = 0
+    while index < len(body) and body[index].token_type != TokenType.R_PAREN:
+        name = body[index]
+        if name.text.upper() not in OPTIONS:
+            raise refusals.place(name.line, _column(name), f"the option {name.text}", "long_windows")
+        if index + 2 >= len(body) or body[index + 1].token_type != TokenType.EQ or body[index + 2].token_type != TokenType.STRING:
+            raise refusals.place(name.line, _column(name), "an option without a text", "long_windows = 'w:1h'")
+        found[name.text.lower()] = body[index + 2].text
+        index += 3
+        if index < len(body) and body[index].token_type == TokenType.COMMA:
+            index += 1
+    return found
+
+
+def _column(token: Token) -> int:
+    return max(1, token.col - len(token.text) + 1)

@@ -1,0 +1,332 @@
+"""SELECT to plan: FROM, LAST JOIN, WHERE, windows and projections, one level of query after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from streams.features.dialect import FeatureWindow, LastJoin
+from streams.features.expressions import Expressions
+from streams.features.frames import Frames
+from streams.features.kinds import INT, NULL, Kind
+from streams.features.parse import read
+from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, walk
+from streams.features.refusal import Refusals, did_you_mean
+from streams.features.relation import Field, Relation, Scope
+from streams.features.scalar import Scalar, Zone, column, made
+from streams.features.udf import Udfs
+from streams.types import Schema, Type
+
+_REFUSED = {
+    "group": ("GROUP BY", "a window: PARTITION BY ... ORDER BY ..."),
+    "having": ("HAVING", "a WHERE"),
+    "distinct": ("DISTINCT", "a row for each event"),
+    "order": ("ORDER BY", "no order: rows come in the order of the log"),
+    "offset": ("OFFSET", "no OFFSET"),
+    "qualify": ("QUALIFY", "a WHERE around a subquery"),
+    "laterals": ("LATERAL", "LAST JOIN"),
+    "cluster": ("CLUSTER BY", "no CLUSTER BY"),
+    "sort": ("SORT BY", "no SORT BY"),
+    "into": ("INTO", "a query alone"),
+}
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One query: its node and the columns it offers."""
+
+    node: Node
+    relations: tuple[Relation, ...]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return tuple(f for relation in self.relations for f in relation.fields)
+
+
+@dataclass
+class Selects:
+    schemas: Mapping[str, Schema]
+    refusals: Refusals
+    zone: Zone
+    udfs: Udfs
+    database: str | None
+    history_ms: int | None
+    long_windows: Mapping[str, int]
+    seen_windows: set[str] = field(default_factory=set)
+    _joins: int = 0
+
+    def query(self, node: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+        while isinstance(node, (exp.Subquery, exp.Paren)) and not node.args.get("alias"):
+            node = node.this
+        if isinstance(node, exp.SetOperation):
+            raise self.refusals.at(node, "UNION of queries", "one SELECT", "A window may have a UNION of tables.")
+        if not isinstance(node, exp.Select):
+            raise self.refusals.at(node, type(node).__name__.upper(), "a SELECT")
+        with_ = node.args.get("with_") or node.args.get("with")
+        if with_ is not None:
+            known = dict(ctes)
+            for cte in with_.expressions:
+                known[cte.alias.lower()] = _Closed(cte.this, dict(known))
+            ctes = known
+        for key, (met, wished) in _REFUSED.items():
+            if node.args.get(key):
+                part = node.args[key]
+                raise self.refusals.at(part[0] if isinstance(part, list) else part, met, wished)
+        return self._select(node, ctes)
+
+    # ------------------------------------------------------------ FROM
+
+    def table(self, node: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+        """A table, subquery or name of a WITH, with its alias."""
+        if isinstance(node, exp.Subquery):
+            level = self.query(node.this, ctes)
+            return _Level(level.node, (Relation(node.alias or None, level.fields),))
+        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+            raise self.refusals.at(node, type(node).__name__.upper(), "a table or a subquery")
+        if node.args.get("joins"):
+            raise self.refusals.at(node, "a nested join", "LAST JOIN one after the other")
+        name, database = node.name, node.text("db") or None
+        alias = node.alias or name
+        closed = ctes.get(name.lower()) if database is None else None
+        if isinstance(closed, _Closed):
+            level = self.query(closed.query, closed.ctes)
+            return _Level(level.node, (Relation(alias, level.fields),))
+        table = self._lookup(node, name, database)
+        fields = tuple(Field(column_name, f"{table}.{column_name}".lower(), Kind(str(kind))) for column_name, kind in self.schemas[table].items())
+        return _Level(Scan(table, fields), (Relation(alias, fields, (database or self.database) if not node.alias else None),))
+
+    def _lookup(self, node: exp.Expression, name: str, database: str | None) -> str:
+        wanted = [f"{database}.{name}"] if database else [name, *([f"{self.database}.{name}"] if self.database else [])]
+        if database is not None and database == self.database:
+            wanted.append(name)
+        for candidate in wanted:
+            for known in self.schemas:
+                if known == candidate:
+                    return known
+        for candidate in wanted:
+            for known in self.schemas:
+                if known.lower() == candidate.lower():
+                    return known
+        shown = wanted[0]
+        raise self.refusals.at(node, f"the table {shown}", f"one of {', '.join(self.schemas)}" if self.schemas else "no table", did_you_mean(shown, self.schemas))
+
+    def _from(self, node: exp.Select, ctes: Mapping[str, exp.Expression]) -> _Level:
+        from_ = node.args.get("from_") or node.args.get("from")
+        if from_ is None:
+            return _Level(Single(), ())
+        level = self.table(from_.this, ctes)
+        for join in [*(from_.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+            level = self._join(level, join, ctes)
+        return level
+
+    def _join(self, left: _Level, join: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+        if not isinstance(join, LastJoin):
+            side = " ".join(filter(None, (join.args.get("side"), join.args.get("kind"), "JOIN"))) if join.args.get("this") else "JOIN"
+            raise self.refusals.at(join, side, "LAST JOIN: one row for each event")
+        right = self.table(join.this, ctes)
+        self._joins += 1
+        prefix = f"j{self._joins}."
+        name = right.relations[0].name
+        if name is not None and any(r.name and r.name.lower() == name.lower() and r.database == right.relations[0].database for r in left.relations):
+            raise self.refusals.at(join.this, f"the table {name} a second time", "another name", "Give it an alias with AS.")
+        moved = tuple(Relation(r.name, tuple(Field(f.name, prefix + f.ref, f.kind) for f in r.fields), r.database) for r in right.relations)
+        own = self._expressions(Scope(right.relations, self.refusals), "in the ORDER BY of a join")
+        order, descending = self._join_order(join, own)
+        if join.args.get("on") is None:
+            raise self.refusals.at(join, "LAST JOIN without ON", "LAST JOIN ... ON condition")
+        both = self._expressions(Scope((*left.relations, *moved), self.refusals), "in the condition of a join")
+        keys, rest = self._split(join.args["on"], both, prefix)
+        right_keys = tuple((a, _unprefixed(b, prefix)) for a, b in keys)
+        found = Join(left.node, right.node, name or f"join{self._joins}", prefix, right_keys, order, descending, rest)
+        return _Level(found, (*left.relations, *moved))
+
+    def _join_order(self, join: exp.Expression, own: Expressions) -> tuple[Scalar | None, bool]:
+        order = join.args.get("order")
+        if order is None:
+            return None, False
+        if len(order.expressions) != 1:
+            raise self.refusals.at(order, f"ORDER BY with {len(order.expressions)} columns", "exactly one column of the right table")
+        item = order.expressions[0]
+        found = own.scalar(item.this if isinstance(item, exp.Ordered) else item)
+        if found.kind.name not in ("INT", "BIGINT", "TIMESTAMP") or found.column is None:
+            raise self.refusals.at(order, f"ORDER BY {found.kind}", "an INT, BIGINT or TIMESTAMP column of the right table")
+        return found, bool(isinstance(item, exp.Ordered) and item.args.get("desc"))
+
+    def _split(self, on: exp.Expression, both: Expressions, prefix: str) -> tuple[list[tuple[Scalar, Scalar]], Scalar | None]:
+        """The equal pairs of a condition, and what remains of it."""
+        keys, rest = [], []
+        for part in on.flatten() if isinstance(on, exp.And) else [on]:
+            inner = part.unnest()
+            if isinstance(inner, exp.And):
+                more, other = self._split(inner, both, prefix)
+                keys += more
+                rest += [other] if other is not None else []
+                continue
+            whole = both.condition(inner)
+            if isinstance(inner, exp.EQ):
+                a, b = both.scalar(inner.this), both.scalar(inner.expression)
+                for left, right in ((a, b), (b, a)):
+                    on_left = left.refs and not any(ref.startswith(prefix) for ref in left.refs)
+                    on_right = right.refs and all(ref.startswith(prefix) for ref in right.refs)
+                    if on_left and on_right and left.kind == right.kind and left.kind.column is not None:
+                        keys.append((left, right))
+                        break
+                else:
+                    rest.append(whole)
+                continue
+            rest.append(whole)
+        if not rest:
+            return keys, None
+        return keys, rest[0] if len(rest) == 1 else made(f"({' AND '.join(r.sql for r in rest)})", rest[0].kind, *rest)
+
+    # ------------------------------------------------------------ SELECT
+
+    def _expressions(self, scope: Scope, what: str) -> Expressions:
+        return Expressions(scope, self.zone, self.refusals, None, self.udfs, what=what)
+
+    def _select(self, node: exp.Select, ctes: Mapping[str, exp.Expression]) -> _Level:
+        level = self._from(node, ctes)
+        scope = Scope(level.relations, self.refusals)
+        body = level.node
+        where = node.args.get("where")
+        if where is not None:
+            body = Filter(body, self._expressions(scope, "in WHERE").condition(where.this))
+        named: dict[str, FeatureWindow] = {}
+        for window in node.args.get("windows") or []:
+            alias = window.args["alias"].name
+            if alias.lower() in named:
+                raise self.refusals.at(window, f"the window {alias} twice", "one window of a name")
+            named[alias.lower()] = window
+            self.seen_windows.add(alias.lower())
+        base = level.relations[0] if level.relations else Relation(None, ())
+        frames = Frames(
+            self._expressions(scope, "in a window"),
+            self.refusals,
+            base,
+            named,
+            lambda item: self._union(item, ctes),
+            self.history_ms,
+            self.long_windows,
+        )
+        expressions = Expressions(scope, self.zone, self.refusals, frames, self.udfs)
+        outputs: list[tuple[str, Scalar]] = []
+        for item in node.expressions:
+            outputs += self._output(item, scope, expressions)
+        if not outputs:
+            raise self.refusals.at(node, "SELECT of nothing", "columns")
+        frames.check_all()
+        keeps = frames.keeps()
+        if keeps:
+            body = Windowed(body, keeps)
+        projected = tuple((f"p{i}", _typed(scalar)) for i, (_, scalar) in enumerate(outputs))
+        body = Project(body, projected)
+        limit = node.args.get("limit")
+        if limit is not None:
+            body = Limit(body, self._limit(limit))
+        origins = {f.ref: relation.name or f.origin for relation in level.relations for f in relation.fields}
+        fields = tuple(
+            Field(name, ref, scalar.kind, origins.get(scalar.column) if scalar.column else None)
+            for (name, _), (ref, scalar) in zip(outputs, projected, strict=True)
+        )
+        return _Level(body, (Relation(None, fields),))
+
+    def _output(self, item: exp.Expression, scope: Scope, expressions: Expressions) -> list[tuple[str, Scalar]]:
+        if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
+            if isinstance(item, exp.Star) and (item.args.get("except_") or item.args.get("except") or item.args.get("replace")):
+                raise self.refusals.at(item, "* with exceptions", "* alone")
+            table = item.table if isinstance(item, exp.Column) else ""
+            relations = (scope.named(item, table, item.text("db") or None),) if table else scope.relations
+            if not relations:
+                raise self.refusals.at(item, "* without a table", "a table behind FROM")
+            return [(f.name, column(f.ref, f.kind)) for relation in relations for f in relation.fields]
+        scalar = expressions.scalar(item)
+        if isinstance(item, exp.Alias):
+            return [(item.alias, scalar)]
+        return [(item.name if isinstance(item, exp.Column) else _shown(item), scalar)]
+
+    def _union(self, item: exp.Expression, ctes: Mapping[str, exp.Expression]) -> tuple[Node, tuple[Relation, ...]]:
+        level = self.table(item, ctes)
+        return level.node, level.relations
+
+    def _limit(self, limit: exp.Expression) -> int:
+        value = limit.expression
+        if not isinstance(value, exp.Literal) or not value.name.isdigit():
+            raise self.refusals.at(limit, "LIMIT of an expression", "LIMIT and a whole number")
+        return int(value.name)
+
+
+class _Closed(exp.Expression):
+    """A query of a WITH and the names it can see."""
+
+    def __init__(self, query: exp.Expression, ctes: Mapping[str, exp.Expression]) -> None:
+        super().__init__()
+        self.query, self.ctes = query, ctes
+
+
+def _typed(scalar: Scalar) -> Scalar:
+    return Scalar("CAST(NULL AS INTEGER)", INT, literal=None) if scalar.kind == NULL else scalar
+
+
+def _shown(item: exp.Expression) -> str:
+    """The name of an output without alias: the expression as written, in short."""
+    if isinstance(item, exp.Anonymous):
+        return f"{item.this}({', '.join(_shown(argument) for argument in item.expressions)})".lower()
+    if isinstance(item, FeatureWindow):
+        return f"{_shown(item.this)}over {item.args['name'].name}" if item.args.get("name") else _shown(item.this)
+    try:
+        return item.sql()
+    except ValueError:
+        return type(item).__name__.lower()
+
+
+def _unprefixed(scalar: Scalar, prefix: str) -> Scalar:
+    """An expression over joined columns as one over the right table's own."""
+    sql = scalar.sql
+    for ref in sorted(scalar.refs, key=len, reverse=True):
+        sql = sql.replace(f'"{ref}"', f'"{ref.removeprefix(prefix)}"')
+    refs = frozenset(ref.removeprefix(prefix) for ref in scalar.refs)
+    return Scalar(sql, scalar.kind, refs, scalar.column.removeprefix(prefix) if scalar.column else None)
+
+
+def _long_windows(options: Mapping[str, str], refusals: Refusals) -> dict[str, int]:
+    """`w1:1h,w2:1d` to milliseconds a bucket; a number alone is rows or milliseconds."""
+    found: dict[str, int] = {}
+    for item in filter(None, (part.strip() for part in options.get("long_windows", "").split(","))):
+        name, _, size = item.partition(":")
+        size = size.strip().lower() or "1d"
+        digits, unit = size.rstrip("smhd"), size.lstrip("0123456789")
+        scale = {"": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}.get(unit)
+        if not digits.isdigit() or scale is None or int(digits) == 0:
+            raise refusals.place(None, None, f"long_windows = '{item}'", "window:size, as in w:1h")
+        found[name.strip().lower()] = int(digits) * scale
+    return found
+
+
+def build(
+    sql: str, schemas: Mapping[str, Schema], *, path: str, timezone: str, udfs: Udfs, database: str | None, history_ms: int | None
+) -> Plan:
+    refusals = Refusals(path)
+    statement = read(sql, refusals)
+    long_windows = _long_windows(statement.options, refusals)
+    selects = Selects(schemas, refusals, Zone(timezone), udfs, database, history_ms, long_windows)
+    level = selects.query(statement.query, {})
+    for name in long_windows:
+        if name not in selects.seen_windows:
+            raise refusals.place(None, None, f"long_windows of {name}", "a window of the WINDOW clause", did_you_mean(name, selects.seen_windows))
+    columns = []
+    for f in level.fields:
+        if f.kind.column is None:
+            raise refusals.at(statement.query, f"the output {f.name}, which is a {f.kind}", "a column value", "join(), size() or [key] give one.")
+        columns.append((f.name, Type(f.kind.name)))
+    tables = [node.table for node in walk(level.node) if isinstance(node, Scan)]
+    driving = _leftmost(level.node)
+    sources = tuple(dict.fromkeys(table for table in tables if table != driving)) + ((driving,) if driving else ())
+    return Plan(level.node, tuple(columns), driving, sources, timezone, path, udfs)
+
+
+def _leftmost(node: Node) -> str | None:
+    while not isinstance(node, (Scan, Single)):
+        node = node.left if isinstance(node, Join) else node.child
+    return node.table if isinstance(node, Scan) else None
