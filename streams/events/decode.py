@@ -24,6 +24,8 @@ Format = Callable[[Bytes, Schema], tuple[pa.Table, Int64, Sequence[tuple[int, st
 
 WATERMARK = "driftline-watermark"  # header of a record without value: event time has come to this many milliseconds
 VALUE, KEY, TIMESTAMP = "_value", "_key", "_timestamp"  # columns a schema may ask for: the record's own text, key and time
+# a feature row's fields `_partition` and `_offset` (the driving event's place), beside the row's own place
+PLACE = {"_event_partition": PARTITION, "_event_offset": OFFSET}
 LARGEST = 4 << 20  # bytes of one event
 
 
@@ -110,16 +112,16 @@ def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dic
 
 def _table(records: Records, candidates: Int64, schema: Schema, read: Format, reasons: dict[int, str]) -> tuple[pa.Table, Int64]:
     """The schema's columns of the rows that can be read, and their indexes in the records."""
-    own = {name: kind for name, kind in schema.items() if name not in (VALUE, KEY, TIMESTAMP)}
+    own = {name: PLACE.get(name, name) for name in schema if name not in (VALUE, KEY, TIMESTAMP)}
     good = candidates
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     if own:
         values = records.values if len(candidates) == len(records) else records.values.take(candidates)
-        table, kept, errors = read(values, own)
+        table, kept, errors = read(values, {field: schema[name] for name, field in own.items()})
         for row, reason in errors:
             reasons[int(candidates[row])] = reason
         good = candidates[kept]
-        columns = {name: table.column(name) for name in own}
+        columns = {name: table.column(field) for name, field in own.items()}
     for name, kind in ((VALUE, pa.string()), (KEY, pa.string()), (TIMESTAMP, pa.int64())):
         if name in schema:
             if name == TIMESTAMP:
