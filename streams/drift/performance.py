@@ -1,0 +1,99 @@
+"""How good scored and labelled rows are, as sums of whole numbers: mergeable, and the same however rows were batched.
+
+Losses are summed as integers of 2^-32 (34.5 at most a row, so 60 million rows fit), scores in 1,000 bins, from which AUC follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.types import Int64
+
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+SCORES = 1000
+UNIT = 2.0**32
+TINY = 1e-15
+SUMS = 5  # rows, labelled true, score, log loss, squared error
+
+
+def log_loss(scores: Float64, labels: Bool) -> Float64:
+    """The loss of each row, natural logarithm, scores kept within [1e-15, 1 - 1e-15]."""
+    kept = np.clip(scores, TINY, 1 - TINY)
+    return -np.log(np.where(labels, kept, 1 - kept))
+
+
+def score_bins(scores: Float64) -> Int64:
+    return np.clip((scores * SCORES).astype(np.int64), 0, SCORES - 1)
+
+
+@dataclass
+class Measured:
+    """Sums over labelled rows; `bins[0]` counts those labelled false, `bins[1]` true, by score."""
+
+    sums: Int64 = field(default_factory=lambda: np.zeros(SUMS, np.int64))
+    bins: Int64 = field(default_factory=lambda: np.zeros((2, SCORES), np.int64))
+
+    @staticmethod
+    def of(scores: Float64, labels: Bool) -> Measured:
+        found = Measured()
+        found.add(scores, labels)
+        return found
+
+    def add(self, scores: Float64, labels: Bool) -> None:
+        truth = labels.astype(np.int64)
+        self.sums += np.array(
+            [
+                len(scores),
+                truth.sum(),
+                np.rint(scores * UNIT).astype(np.int64).sum(),
+                np.rint(log_loss(scores, labels) * UNIT).astype(np.int64).sum(),
+                np.rint((scores - truth) ** 2 * UNIT).astype(np.int64).sum(),
+            ],
+            np.int64,
+        )
+        self.bins += np.bincount(truth * SCORES + score_bins(scores), minlength=2 * SCORES).reshape(2, SCORES)
+
+    def plus(self, other: Measured) -> None:
+        self.sums = self.sums + other.sums
+        self.bins = self.bins + other.bins
+
+    @property
+    def rows(self) -> int:
+        return int(self.sums[0])
+
+    def numbers(self) -> dict[str, float | int | None]:
+        """log_loss, brier, auc (None with one class only), observed and predicted rate, gap = observed - predicted."""
+        rows = self.rows
+        if not rows:
+            return {"rows": 0, "log_loss": None, "auc": None, "brier": None, "observed": None, "predicted": None, "gap": None}
+        positive = int(self.sums[1])
+        observed, predicted = positive / rows, float(self.sums[2]) / UNIT / rows
+        return {
+            "rows": rows,
+            "log_loss": float(self.sums[3]) / UNIT / rows,
+            "auc": area(self.bins),
+            "brier": float(self.sums[4]) / UNIT / rows,
+            "observed": observed,
+            "predicted": predicted,
+            "gap": observed - predicted,
+        }
+
+
+def area(bins: Int64) -> float | None:
+    """Area under the ROC curve from score bins; ties within a bin count half. None when one class is missing."""
+    negative, positive = bins[0], bins[1]
+    pairs = int(negative.sum()) * int(positive.sum())
+    if not pairs:
+        return None
+    below = np.cumsum(negative) - negative
+    return float((positive * below).sum() + 0.5 * (positive * negative).sum()) / pairs
+
+
+def estimated_accuracy(scores: Float64, threshold: float) -> Float64:
+    """What a calibrated model expects of its own answer, before any label: p where it says true, 1 - p where it says false."""
+    return np.where(scores >= threshold, scores, 1 - scores)

@@ -1,0 +1,168 @@
+"""Drift: at every boundary of event time, what the last window of events says against the champion's reference; each check is a record.
+
+The window is a sum of counts per stretch of `every` milliseconds, so the answer does not depend on how rows were batched. The reference
+changes with the version that scored the predictions. An alarm whose trigger is on asks for a run, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from streams.drift.alarm import Rule
+from streams.drift.check import Limits
+from streams.drift.reference import Reference
+from streams.drift.state import State
+from streams.drift.triggers import Triggers
+from streams.predictions.hold import boundary_after, first_run
+from streams.step import Input
+from streams.types import TIME, Batch, Int64, Output, Outputs, Schema
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Times in event milliseconds. `every` divides event time into stretches; `window` is a whole number of them."""
+
+    topic: str
+    runs: str
+    predictions: Input
+    outcomes: Input
+    features: Input
+    every: int
+    window: int
+    threshold: float = 0.5  # of the model: a score at or above it predicts true
+    first_after: int | None = None
+    segments: Schema = field(default_factory=dict)
+    limits: Limits = Limits()
+    rule: Rule = Rule()
+    triggers: Triggers = Triggers()
+
+
+class Drift:
+    """`reference` gives the reference of a version, None when it has none."""
+
+    name = "drift"
+
+    def __init__(self, settings: Settings, reference: Callable[[int], Reference | None]) -> None:
+        self._settings = settings
+        self._load = reference
+        self._state = State(settings.every, settings.window, settings.threshold, tuple(settings.segments))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return (self._settings.predictions, self._settings.outcomes, self._settings.features)
+
+    def hold(self) -> int | None:
+        return None
+
+    def process(self, batch: Batch) -> Outputs:
+        clock = _clock(batch, self._state.clock)
+        places = {name: order for name, order in batch.order.items() if len(order)}
+        versions = self._versions(batch)
+        found: list[tuple[str, dict[str, Any], int]] = []
+        start = 0
+        while start < len(clock):
+            if self._state.first is None and "features" in places:
+                self._begin(batch, places["features"], start)
+            end = len(clock)
+            due = self._due()
+            if due is not None:
+                end = start + int(np.searchsorted(clock[start:], due))
+            if due is not None and end == start:
+                self._boundary(due, found)
+                continue
+            switch, version = next(((place, one) for place, one in versions if place >= start and one != self._state.version), (end, 0))
+            if switch == start:
+                self._state.serve(version, self._load(version))
+                continue
+            end = min(end, switch)
+            for name, order in places.items():
+                low, high = np.searchsorted(order, [start, end])
+                if high > low:
+                    self._state.add(name, batch.tables[name].slice(int(low), int(high - low)))
+            self._state.clock = int(clock[end - 1])
+            start = end
+        return self._outputs(found)
+
+    def frontier(self, time: int) -> Outputs:
+        """Event time has come to `time` without a row there."""
+        found: list[tuple[str, dict[str, Any], int]] = []
+        while (due := self._due()) is not None and due <= time:
+            self._boundary(due, found)
+        if self._state.clock is not None:
+            self._state.clock = max(self._state.clock, time)
+        return self._outputs(found)
+
+    def _versions(self, batch: Batch) -> list[tuple[int, int]]:
+        """Places at which the version that scores changes, within the batch."""
+        table = batch.tables.get("predictions")
+        if table is None or not table.num_rows:
+            return []
+        version = table.column("version").to_numpy()
+        changes = np.flatnonzero(np.concatenate([[True], version[1:] != version[:-1]]))
+        order = batch.order["predictions"]
+        return [(int(order[change]), int(version[change])) for change in changes]
+
+    def _begin(self, batch: Batch, order: Int64, start: int) -> None:
+        """Checks are counted from the first feature row; with `first_after`, from the first champion's run."""
+        first = int(batch.tables["features"].column(TIME)[0].as_py())
+        state = self._state
+        state.first = first
+        state.checked = first
+        if self._settings.first_after is not None:
+            state.checked = first + self._settings.first_after
+            state.first_due = state.checked
+
+    def _due(self) -> int | None:
+        state = self._state
+        if state.first_due is not None:
+            return state.first_due
+        return None if state.checked is None else boundary_after(state.checked, self._settings.every)
+
+    def _boundary(self, end: int, found: list[tuple[str, dict[str, Any], int]]) -> None:
+        state, own = self._state, self._settings
+        if state.first_due is not None:
+            state.first_due = None
+            run = {"run_id": first_run(end), "trigger": "first", "reason": "the first champion", "as_of": end}
+            found.append((own.runs, _request(run), end))
+            return
+        state.checked = end
+        records, run_asked = state.check(end, own.limits, own.rule, own.triggers)
+        for record in records:
+            found.append((own.topic, record, end))
+        if run_asked is not None:
+            found.append((own.runs, _request(run_asked), end))
+
+    def _outputs(self, found: Sequence[tuple[str, dict[str, Any], int]]) -> Outputs:
+        outputs: dict[str, Output] = {}
+        for topic, key in ((self._settings.topic, "check_id"), (self._settings.runs, "run_id")):
+            mine = [(record, end) for to, record, end in found if to == topic]
+            if mine:
+                table = pa.table({"_key": [record[key] for record, _ in mine], "_value": [json.dumps(record) for record, _ in mine]})
+                outputs[topic] = Output(table, "_key", np.zeros(len(mine), np.int32), np.array([end for _, end in mine], np.int64))
+        return outputs
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        return self._state.snapshot()
+
+    def restore(self, state: Mapping[str, bytes]) -> None:
+        self._state.restore(state, self._load)
+
+
+def _request(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "state": "requested", "requested_by": "driftline", "at": None, "version": None, "error": None}
+
+
+def _clock(batch: Batch, before: int | None) -> Int64:
+    """The greatest event time at or before each place of the merged order."""
+    times = np.empty(batch.rows, np.int64)
+    for name, order in batch.order.items():
+        if len(order):
+            times[order] = batch.tables[name].column(TIME).cast(pa.int64()).to_numpy()
+    clock = np.maximum.accumulate(times)
+    return clock if before is None else np.maximum(clock, before)

@@ -1,0 +1,266 @@
+"""Predictions: each feature row is scored once by the version that serves at its event time.
+
+Inputs are the deployments (and, in step, the drift checks and runs) and, driving, the features. A new version is taken between two
+rows without a restart. One that cannot be loaded changes nothing: the champion goes on and the live record says why.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streams.errors import ModelError
+from streams.predictions.hold import Hold
+from streams.predictions.model import Model
+from streams.predictions.records import CONTROL, TEXT
+from streams.step import Input
+from streams.types import OFFSET, PARTITION, TIME, Batch, Int64, Output, Outputs, Schema, Type
+
+SYNCED, OUT_OF_SYNC, DEGRADED = "Synced", "OutOfSync", "Degraded"
+
+EVENT_PARTITION = "_event_partition"  # of the driving event, in a feature row
+EVENT_OFFSET = "_event_offset"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A desired version. `effective_from` is the event time from which it serves, None for as soon as it is loaded."""
+
+    model: str
+    version: int
+    sha256: str
+    effective_from: int | None = None
+    run_id: str = ""
+
+
+Load = Callable[[Deployment], Model]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the step takes from the project. `source` is the driving source, `label_key` the column that labels are joined by."""
+
+    topic: str
+    features: Input
+    deployments: str
+    source: str
+    label_key: str
+    segments: Schema = field(default_factory=dict)
+    hold: Hold | None = None  # None: never wait
+    drift: str = ""
+    runs: str = ""
+
+
+class Predictions:
+    """`load` gives the model of a deployment or raises ModelError; `clock` is the wall time in milliseconds, for `predicted_at` only."""
+
+    name = "predictions"
+
+    def __init__(self, settings: Settings, load: Load, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._settings = settings
+        self._load = load
+        self._clock = clock
+        self._hold = settings.hold
+        self._time: int | None = None  # the greatest event time scored so far
+        self._serving: Deployment | None = None
+        self._model: Model | None = None
+        self._coming: list[tuple[Deployment, Model]] = []  # loaded, and effective later
+        self._live: dict[str, Any] = {}
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        own = self._settings
+        controls = [Input("deployments", own.deployments, TEXT, "_timestamp", idle_after=CONTROL)]
+        if own.hold is not None:
+            controls.append(Input("drift", own.drift, TEXT, "_timestamp", idle_after=CONTROL))
+            controls.append(Input("runs", own.runs, TEXT, "_timestamp", idle_after=CONTROL))
+        return (*controls, own.features)
+
+    @property
+    def serving(self) -> Deployment | None:
+        return self._serving
+
+    def arrives(self, time: int) -> None:
+        """The first feature row has this event time; what must wait is counted from there."""
+        if self._hold is not None:
+            self._hold.starts(time)
+
+    def hold(self) -> int | None:
+        return self._hold.until() if self._hold is not None else None
+
+    def process(self, batch: Batch) -> Outputs:
+        rows = batch.tables.get("features")
+        times = np.empty(0, np.int64)
+        places = np.empty(0, np.int64)
+        if rows is not None and rows.num_rows:
+            times = rows.column(TIME).cast(pa.int64()).to_numpy()
+            places = batch.order["features"]
+            if self._hold is not None:
+                self._hold.starts(int(times[0]))
+        clock = np.maximum.accumulate(times)
+        if self._time is not None:
+            clock = np.maximum(clock, self._time)
+        scored: list[pa.Table] = []
+        reports: list[tuple[dict[str, Any], int]] = []
+        start = 0
+        for place, kind, record in self._controls(batch):
+            end = int(np.searchsorted(places, place))
+            self._score(rows, clock, start, end, scored, reports)
+            start = end
+            self._control(kind, record, reports)
+        self._score(rows, clock, start, len(times), scored, reports)
+        if len(clock):
+            self._time = int(clock[-1])
+        return self._outputs(scored, reports)
+
+    def _controls(self, batch: Batch) -> list[tuple[int, str, dict[str, Any]]]:
+        found: list[tuple[int, str, dict[str, Any]]] = []
+        for kind in ("deployments", "drift", "runs"):
+            table = batch.tables.get(kind)
+            if table is not None and table.num_rows:
+                for place, text, at in zip(batch.order[kind], table.column("_value").to_pylist(), table.column(TIME).to_pylist(), strict=True):
+                    found.append((int(place), kind, {**json.loads(text), TIME: at}))
+        return sorted(found, key=lambda one: one[0])
+
+    def _control(self, kind: str, record: dict[str, Any], reports: list[tuple[dict[str, Any], int]]) -> None:
+        if kind == "deployments" and record.get("role") == "desired":
+            if self._hold is not None:
+                self._hold.deployed(record["version"])
+            self._desire(record, reports)
+        elif kind == "drift" and self._hold is not None:
+            self._hold.checked(record["end"], bool(record.get("last")), record.get("run_id"))
+        elif kind == "runs" and self._hold is not None:
+            self._hold.ran(record["run_id"], record["state"], record.get("version"))
+
+    def _desire(self, record: dict[str, Any], reports: list[tuple[dict[str, Any], int]]) -> None:
+        wished = Deployment(record["model"], record["version"], record["sha256"], record.get("effective_from"), record.get("run_id") or "")
+        try:
+            model = self._load(wished)
+            _fits(model, self._settings.features.schema)
+        except ModelError as error:
+            self._report(reports, DEGRADED, wished, record[TIME], error.message)
+            return
+        # The newest wish wins: what was to come before is no longer wanted.
+        self._coming = []
+        if wished.effective_from is None or (self._time is not None and wished.effective_from <= self._time):
+            self._take(wished, model, reports, record[TIME])
+        else:
+            self._coming = [(wished, model)]
+            self._report(reports, OUT_OF_SYNC, wished, record[TIME], None)
+
+    def _take(self, deployment: Deployment, model: Model, reports: list[tuple[dict[str, Any], int]], time: int) -> None:
+        self._serving, self._model = deployment, model
+        self._report(reports, SYNCED, deployment, time, None)
+
+    def _report(self, reports: list[tuple[dict[str, Any], int]], state: str, wished: Deployment, time: int, error: str | None) -> None:
+        serving = self._serving
+        self._live = {
+            "role": "live",
+            "model": serving.model if serving else None,
+            "version": serving.version if serving else None,
+            "sha256": serving.sha256 if serving else None,
+            "state": state,
+            "desired_version": wished.version,
+            "effective_from": wished.effective_from,
+            "run_id": serving.run_id if serving else None,
+            "error": error,
+        }
+        reports.append((self._live, time))
+
+    def _score(
+        self,
+        rows: pa.Table | None,
+        clock: Int64,
+        start: int,
+        end: int,
+        scored: list[pa.Table],
+        reports: list[tuple[dict[str, Any], int]],
+    ) -> None:
+        while start < end and rows is not None:
+            stop = end
+            if self._coming:
+                deployment, model = self._coming[0]
+                cut = start + int(np.searchsorted(clock[start:end], deployment.effective_from))
+                if cut == start:
+                    self._coming.pop(0)
+                    self._take(deployment, model, reports, int(clock[start]))
+                    continue
+                stop = cut
+            if self._model is not None and self._serving is not None:
+                scored.append(_predicted(rows.slice(start, stop - start), self._model, self._serving, self._settings))
+            start = stop
+
+    def _outputs(self, scored: list[pa.Table], reports: list[tuple[dict[str, Any], int]]) -> Outputs:
+        outputs: dict[str, Output] = {}
+        now = self._clock()
+        if scored:
+            table = pa.concat_tables(scored)
+            partition = table.column("features_partition").to_numpy().astype(np.int32)
+            times = table.column(TIME).to_numpy()
+            place = table.column_names.index("features_partition")
+            table = table.add_column(place, "predicted_at", pa.array(np.full(table.num_rows, now, np.int64)))
+            outputs[self._settings.topic] = Output(table, "label_key", partition, times)
+        if reports:
+            values = [json.dumps({**report, TIME: time, "at": now}) for report, time in reports]
+            table = pa.table({"_key": ["live"] * len(values), "_value": values})
+            zeros = np.zeros(len(values), np.int32)
+            outputs[self._settings.deployments] = Output(table, "_key", zeros, np.array([time for _, time in reports], np.int64))
+        return outputs
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        state = {
+            "time": self._time,
+            "serving": asdict(self._serving) if self._serving else None,
+            "coming": [asdict(deployment) for deployment, _ in self._coming],
+            "hold": self._hold.snapshot() if self._hold else None,
+        }
+        return {"predictions": json.dumps(state).encode()}
+
+    def restore(self, state: Mapping[str, bytes]) -> None:
+        """ModelError when the version that served cannot be loaded any more: going on would leave rows unscored."""
+        value = json.loads(state["predictions"])
+        self._time = value["time"]
+        self._serving = Deployment(**value["serving"]) if value["serving"] else None
+        self._model = self._load(self._serving) if self._serving else None
+        self._coming = [(deployment, self._load(deployment)) for deployment in (Deployment(**one) for one in value["coming"])]
+        if self._hold is not None and value["hold"] is not None:
+            self._hold.restore(value["hold"])
+
+
+def _fits(model: Model, schema: Schema) -> None:
+    card = model.card
+    missing = [name for name in card.columns if name not in schema]
+    if missing:
+        raise ModelError(f"The model takes {', '.join(missing[:5])}, which features.sql no longer gives. Retrain it with the features as they are.")
+    for name in card.columns:
+        if (schema[name] == Type.STRING) != (name in card.categories):
+            raise ModelError(f"The model was fitted on another type of {name} than {schema[name]}, as it is now. Retrain it.")
+
+
+def _predicted(rows: pa.Table, model: Model, deployment: Deployment, settings: Settings) -> pa.Table:
+    """The prediction columns of feature rows, all but `predicted_at`."""
+    count = rows.num_rows
+    score = model.score(rows)
+    place = [rows.column(EVENT_PARTITION).cast(pa.string()), rows.column(EVENT_OFFSET).cast(pa.string())]
+    columns: dict[str, Any] = {
+        "prediction_id": pc.binary_join_element_wise(settings.source + "[", place[0], "]@", place[1], ""),
+        "label_key": rows.column(settings.label_key).cast(pa.string()),
+        "score": pa.array(score),
+        "prediction": pa.array(score >= model.card.threshold),
+        "model": pa.array([deployment.model] * count, pa.string()),
+        "version": pa.array(np.full(count, deployment.version, np.int64)),
+        TIME: rows.column(TIME).cast(pa.int64()),
+        "features_partition": rows.column(PARTITION).cast(pa.int64()),
+        "features_offset": rows.column(OFFSET).cast(pa.int64()),
+        "_plan": rows.column("_plan"),
+    }
+    for name in settings.segments:
+        columns.setdefault(name, rows.column(name))
+    return pa.table(columns)
