@@ -1,0 +1,1 @@
+"""Columns from the bytes of records and back: JSON (json.py) and Avro (avro.py)."""

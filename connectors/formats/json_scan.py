@@ -1,0 +1,317 @@
+"""Flat JSON objects straight into typed columns, one pass over the bytes.
+
+Only what is plainly right is decided here. A record with anything unusual (escapes, nested values, a type that does not fit, more
+digits than can be rounded with certainty, bytes that are no UTF-8, a field that may not be missing) is marked and read again, exactly,
+by json.py; so what a record means never depends on which of the two read it.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from connectors.formats.numbers import to_double
+
+BOOL, INTEGER, DOUBLE, TEXT, DATE = range(5)  # how a field is read; INTEGER is SMALLINT, INT, BIGINT and TIMESTAMP
+U = np.uint64
+
+
+@numba.njit(inline="always")  # type: ignore[misc]
+def _space(buffer, p, end):  # type: ignore[no-untyped-def]
+    while p < end and (buffer[p] == 32 or buffer[p] == 10 or buffer[p] == 13 or buffer[p] == 9):
+        p += 1
+    return p
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def _wide(buffer, p, end):  # type: ignore[no-untyped-def]
+    """The position after one UTF-8 sequence of two to four bytes, -1 where it is none."""
+    a = buffer[p]
+    if a < 0xC2 or a > 0xF4:
+        return np.int64(-1)
+    n = 2 if a < 0xE0 else 3 if a < 0xF0 else 4
+    if p + n > end:
+        return np.int64(-1)
+    b = buffer[p + 1]
+    for i in range(1, n):
+        if buffer[p + i] & 0xC0 != 0x80:
+            return np.int64(-1)
+    if (a == 0xE0 and b < 0xA0) or (a == 0xED and b > 0x9F) or (a == 0xF0 and b < 0x90) or (a == 0xF4 and b > 0x8F):
+        return np.int64(-1)
+    return p + n
+
+
+@numba.njit(inline="always")  # type: ignore[misc]
+def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
+    """The position of the closing quote of plain text from p on, -1 where there is an escape or anything wrong."""
+    while True:
+        while p < end and plain[buffer[p]]:
+            p += 1
+        if p >= end:
+            return np.int64(-1)
+        if buffer[p] == 34:
+            return p
+        if buffer[p] < 128:
+            return np.int64(-1)
+        p = _wide(buffer, p, end)
+        if p < 0:
+            return p
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def _is_word(buffer, p, end, word):  # type: ignore[no-untyped-def]
+    if p + len(word) > end:
+        return False
+    for i in range(len(word)):
+        if buffer[p + i] != word[i]:
+            return False
+    return True
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def _two(buffer, p):  # type: ignore[no-untyped-def]
+    a, b = np.int64(buffer[p]) - 48, np.int64(buffer[p + 1]) - 48
+    return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else np.int64(-1)
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
+    """Days since 1970-01-01 of YYYY-MM-DD, or -2^63. http://howardhinnant.github.io/date_algorithms.html#days_from_civil"""
+    none = np.int64(-9223372036854775808)
+    if end - p != 10 or buffer[p + 4] != 45 or buffer[p + 7] != 45:
+        return none
+    century, year, month, day = _two(buffer, p), _two(buffer, p + 2), _two(buffer, p + 5), _two(buffer, p + 8)
+    if century < 0 or year < 0 or month < 1 or month > 12 or day < 1:
+        return none
+    year += 100 * century
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    last = 30 if month in (4, 6, 9, 11) else (29 if leap else 28) if month == 2 else 31
+    if day > last or year < 1:
+        return none
+    if month <= 2:
+        year -= 1
+    era = year // 400
+    of_era = year - era * 400
+    of_year = (153 * (month + (9 if month <= 2 else -3)) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+def scan(  # type: ignore[no-untyped-def]
+    buffer, start, length, names, name_at, kinds, slots, least, most, needed, plain, words, ints, floats, text_at, text_len, valid, status, unknown
+):
+    """Read every record. Field f is `names[name_at[f]:name_at[f+1]]`, of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
+
+    `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again;
+    `unknown[i]` counts its fields without a column.
+    """
+    fields = len(kinds)
+    for i in range(len(start)):
+        status[i] = 1
+        if length[i] < 2:
+            continue
+        p, end = start[i], start[i] + length[i]
+        p = _space(buffer, p, end)
+        if p >= end or buffer[p] != 123:
+            continue
+        p = _space(buffer, p + 1, end)
+        expected = 0
+        strange = np.int32(0)
+        good = True
+        done = False
+        if p < end and buffer[p] == 125:
+            done = True
+            p += 1
+        while not done:
+            # the name
+            if p >= end or buffer[p] != 34:
+                good = False
+                break
+            p += 1
+            close = _text_end(buffer, p, end, plain)
+            if close < 0:
+                good = False
+                break
+            size = close - p
+            field = -1
+            for guess in range(fields):
+                f = expected + guess
+                if f >= fields:
+                    f -= fields
+                at = name_at[f]
+                if name_at[f + 1] - at != size:
+                    continue
+                same = True
+                for j in range(size):
+                    if names[at + j] != buffer[p + j]:
+                        same = False
+                        break
+                if same:
+                    field = f
+                    break
+            if field >= 0:
+                expected = field + 1
+            else:
+                strange += np.int32(1)
+            p = _space(buffer, close + 1, end)
+            if p >= end or buffer[p] != 58:
+                good = False
+                break
+            p = _space(buffer, p + 1, end)
+            if p >= end:
+                good = False
+                break
+            # the value
+            kind = kinds[field] if field >= 0 else np.int64(-1)
+            byte = buffer[p]
+            if byte == 34:
+                p += 1
+                close = _text_end(buffer, p, end, plain)
+                if close < 0:
+                    good = False
+                    break
+                if kind == TEXT:
+                    text_at[slots[field], i] = p
+                    text_len[slots[field], i] = close - p
+                    valid[field, i] = 1
+                elif kind == DATE:
+                    days = days_of(buffer, p, close)
+                    if days < -9000000000000000000:
+                        good = False
+                        break
+                    ints[slots[field], i] = days
+                    valid[field, i] = 1
+                elif field >= 0:
+                    good = False
+                    break
+                p = close + 1
+            elif byte == 45 or (byte >= 48 and byte <= 57):
+                negative = byte == 45
+                if negative:
+                    p += 1
+                if p >= end:
+                    good = False
+                    break
+                w = U(0)
+                digits = 0  # that count in w
+                drop = 0  # digits of the whole part that w has no room for
+                cut = False
+                first = p
+                while p < end:
+                    d = buffer[p] - np.uint8(48)
+                    if d > 9:
+                        break
+                    if digits < 19:
+                        w = w * U(10) + U(d)
+                        digits += 1 if w != U(0) else 0
+                    else:
+                        drop += 1
+                        cut = cut or d != 0
+                    p += 1
+                whole = p - first
+                if whole == 0 or (whole > 1 and buffer[first] == 48):
+                    good = False
+                    break
+                q = drop
+                is_int = True
+                if p < end and buffer[p] == 46:
+                    is_int = False
+                    p += 1
+                    first = p
+                    while p < end:
+                        d = buffer[p] - np.uint8(48)
+                        if d > 9:
+                            break
+                        if digits < 19:
+                            w = w * U(10) + U(d)
+                            digits += 1 if w != U(0) else 0
+                            q -= 1
+                        else:
+                            cut = cut or d != 0
+                        p += 1
+                    if p == first:
+                        good = False
+                        break
+                if p < end and (buffer[p] == 101 or buffer[p] == 69):
+                    is_int = False
+                    p += 1
+                    minus = False
+                    if p < end and (buffer[p] == 43 or buffer[p] == 45):
+                        minus = buffer[p] == 45
+                        p += 1
+                    first = p
+                    e = 0
+                    while p < end:
+                        d = buffer[p] - np.uint8(48)
+                        if d > 9:
+                            break
+                        if e < 100000:
+                            e = e * 10 + np.int64(d)
+                        p += 1
+                    if p == first:
+                        good = False
+                        break
+                    q += -e if minus else e
+                if kind == DOUBLE:
+                    value, known = to_double(w, q, negative, cut)
+                    if not known:
+                        good = False
+                        break
+                    floats[slots[field], i] = value
+                    valid[field, i] = 1
+                elif kind == INTEGER:
+                    if not is_int or digits > 18:
+                        good = False
+                        break
+                    number = -np.int64(w) if negative else np.int64(w)
+                    if number < least[field] or number > most[field]:
+                        good = False
+                        break
+                    ints[slots[field], i] = number
+                    valid[field, i] = 1
+                elif field >= 0:
+                    good = False
+                    break
+            elif byte == 116 or byte == 102:
+                true = byte == 116
+                word = words[0] if true else words[1]
+                if not _is_word(buffer, p, end, word) or (field >= 0 and kind != BOOL):
+                    good = False
+                    break
+                if field >= 0:
+                    ints[slots[field], i] = 1 if true else 0
+                    valid[field, i] = 1
+                p += len(word)
+            elif byte == 110:
+                if not _is_word(buffer, p, end, words[2]):
+                    good = False
+                    break
+                if field >= 0:
+                    valid[field, i] = 0
+                p += 4
+            elif byte == 78 and kind == DOUBLE and _is_word(buffer, p, end, words[3]):
+                floats[slots[field], i] = np.nan
+                valid[field, i] = 1
+                p += 3
+            else:  # nested values, infinities, whatever else
+                good = False
+                break
+            p = _space(buffer, p, end)
+            if p >= end:
+                good = False
+                break
+            if buffer[p] == 44:
+                p = _space(buffer, p + 1, end)
+            elif buffer[p] == 125:
+                p += 1
+                done = True
+            else:
+                good = False
+        if not good or _space(buffer, p, end) != end:
+            continue
+        for j in range(len(needed)):
+            if not valid[needed[j], i]:
+                good = False
+        if good:
+            status[i] = 0
+            unknown[i] = strange

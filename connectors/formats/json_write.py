@@ -1,0 +1,198 @@
+"""Columns as JSON, one object a row, in one pass."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.formats.numbers import write_double, write_int
+from connectors.kafka.columns import Bytes
+
+BOOL, INTEGER, DOUBLE, TEXT, RAW = range(5)
+VALUE = "_value"  # a text column of this name is the record as it stands
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+def _escapes(buffer, start, length):  # type: ignore[no-untyped-def]
+    """How many bytes of the texts need an escape."""
+    n = 0
+    for i in range(len(start)):
+        for j in range(start[i], start[i] + length[i]):
+            byte = buffer[j]
+            if byte < 32 or byte == 34 or byte == 92:
+                n += 1
+    return n
+
+
+@numba.njit(nogil=True)  # type: ignore[misc]
+def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def]
+    out[p] = 34
+    p += 1
+    if clean:
+        for j in range(size):
+            out[p + j] = buffer[at + j]
+        p += size
+    else:
+        for j in range(size):
+            byte = buffer[at + j]
+            if byte == 34 or byte == 92:
+                out[p], out[p + 1] = 92, byte
+                p += 2
+            elif byte < 32:
+                short = 110 if byte == 10 else 116 if byte == 9 else 114 if byte == 13 else 0
+                if short:
+                    out[p], out[p + 1] = 92, short
+                    p += 2
+                else:
+                    out[p], out[p + 1], out[p + 2], out[p + 3] = 92, 117, 48, 48
+                    low = byte & np.uint8(15)
+                    out[p + 4] = 48 + (byte >> np.uint8(4))
+                    out[p + 5] = 48 + low if low < 10 else 87 + low
+                    p += 6
+            else:
+                out[p] = byte
+                p += 1
+    out[p] = 34
+    return p + 1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len, clean, valid, out, ends):  # type: ignore[no-untyped-def]
+    """`names[name_at[c]:name_at[c+1]]` is what stands before the value of column c, its name in quotes and a colon."""
+    p = 0
+    for i in range(len(ends)):
+        for c in range(len(kinds)):
+            for j in range(name_at[c], name_at[c + 1]):
+                out[p] = names[j]
+                p += 1
+            kind, slot = kinds[c], slots[c]
+            if not valid[c, i]:
+                out[p], out[p + 1], out[p + 2], out[p + 3] = 110, 117, 108, 108
+                p += 4
+            elif kind == INTEGER:
+                p = write_int(out, p, ints[slot, i])
+            elif kind == DOUBLE:
+                p = write_double(out, p, floats[slot, i])
+            elif kind == TEXT:
+                p = _write_text(out, p, texts, text_at[slot, i], text_len[slot, i], clean[slot])
+            elif kind == RAW:
+                at = text_at[slot, i]
+                for j in range(text_len[slot, i]):
+                    out[p + j] = texts[at + j]
+                p += text_len[slot, i]
+            elif ints[slot, i]:
+                out[p], out[p + 1], out[p + 2], out[p + 3] = 116, 114, 117, 101
+                p += 4
+            else:
+                out[p], out[p + 1], out[p + 2], out[p + 3], out[p + 4] = 102, 97, 108, 115, 101
+                p += 5
+        out[p] = 125
+        p += 1
+        ends[i] = p
+    return p
+
+
+def encode(table: pa.Table) -> Bytes:
+    """One JSON object a row, its fields in the order of the columns.
+
+    Numbers as Python's repr (so float(text) gives them back bit for bit), NaN and the infinities as bare words, NULL as null,
+    timestamps as integer milliseconds, dates as text; structs, lists and decimals by a slower way. A text column named `_value`
+    is the record itself.
+    """
+    rows = table.num_rows
+    if VALUE in table.column_names:
+        return Bytes.from_arrow(table.column(VALUE))
+    if not table.num_columns:
+        return Bytes.of([b"{}"] * rows)
+    kinds, slots = [], []
+    ints: list[Any] = []
+    floats: list[Any] = []
+    texts: list[Bytes] = []
+    raw: list[bool] = []
+    valid = np.ones((table.num_columns, rows), np.uint8)
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        if array.null_count:
+            valid[place] = array.is_valid().to_numpy(zero_copy_only=False)
+        kind, data = _cells(name, array)
+        kinds.append(kind)
+        store: list[Any] = floats if kind == DOUBLE else texts if kind in (TEXT, RAW) else ints
+        slots.append(len(store))
+        store.append(data)
+        if store is texts:
+            raw.append(kind == RAW)
+    heads = [(("{" if not place else ",") + json.dumps(name, ensure_ascii=False) + ":").encode() for place, name in enumerate(table.column_names)]
+    room = rows * (sum(len(head) for head in heads) + 1 + 5 * len(kinds) + 20 * len(ints) + 26 * len(floats))
+    clean = np.ones(len(texts), np.bool_)
+    for place, text in enumerate(texts):
+        length = np.maximum(text.length, 0)
+        escapes = 0 if raw[place] else int(_escapes(text.buffer, text.start, length))
+        clean[place] = not escapes
+        room += text.nbytes + 2 * rows + 5 * escapes
+    shift = np.cumsum([0] + [len(text.buffer) for text in texts])
+    out, ends = np.empty(room, np.uint8), np.empty(rows, np.int64)
+    end = _write(
+        np.array(kinds, np.int64),
+        np.array(slots, np.int64),
+        np.frombuffer(b"".join(heads), np.uint8),
+        np.cumsum([0] + [len(head) for head in heads]),
+        np.stack(ints) if ints else np.empty((0, rows), np.int64),
+        np.stack(floats) if floats else np.empty((0, rows)),
+        np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8),
+        np.stack([text.start + by for text, by in zip(texts, shift, strict=False)]) if texts else np.empty((0, rows), np.int64),
+        np.stack([text.length for text in texts]) if texts else np.empty((0, rows), np.int64),
+        clean,
+        valid,
+        out,
+        ends,
+    )
+    start = np.concatenate([[0], ends[:-1]]) if rows else ends
+    return Bytes(out[: int(end)], start, ends - start)
+
+
+def _cells(name: str, array: pa.Array) -> tuple[int, Any]:
+    """How a column is written, and its values: int64, float64 or Bytes."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _cells(name, array.dictionary_decode())
+    if pa.types.is_boolean(kind):
+        return BOOL, _numbers(array.cast(pa.int8()), np.int64)
+    if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
+        return RAW, Bytes.from_arrow(array.cast(pa.string()))
+    if pa.types.is_integer(kind):
+        return INTEGER, _numbers(array, np.int64)
+    if pa.types.is_floating(kind):
+        return DOUBLE, _numbers(array.cast(pa.float32()) if pa.types.is_float16(kind) else array, np.float64)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return TEXT, Bytes.from_arrow(array)
+    if pa.types.is_timestamp(kind):
+        return INTEGER, _numbers(pc.floor_temporal(array, unit="millisecond").cast(pa.timestamp("ms", kind.tz)).cast(pa.int64()), np.int64)
+    if pa.types.is_date(kind):
+        return TEXT, Bytes.from_arrow(array.cast(pa.date32()).cast(pa.string()))
+    if pa.types.is_null(kind):
+        return INTEGER, np.zeros(len(array), np.int64)
+    if pa.types.is_struct(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
+        return RAW, Bytes.of([json.dumps(_plain(cell), ensure_ascii=False, separators=(",", ":")).encode() for cell in array.to_pylist()])
+    raise TypeError(f"column {name} is {kind}, which JSON has no value for; cast it to a number or to text")
+
+
+def _numbers(array: pa.Array, kind: Any) -> Any:
+    return array.fill_null(0).to_numpy(zero_copy_only=False).astype(kind, copy=False)
+
+
+def _plain(cell: Any) -> Any:
+    """Nested values with timestamps and dates as at the top."""
+    if isinstance(cell, dict):
+        return {name: _plain(inner) for name, inner in cell.items()}
+    if isinstance(cell, list):
+        return [_plain(inner) for inner in cell]
+    if hasattr(cell, "timestamp"):
+        import calendar
+
+        return calendar.timegm(cell.timetuple()) * 1000 + cell.microsecond // 1000
+    return cell.isoformat() if hasattr(cell, "isoformat") else cell
