@@ -1,0 +1,134 @@
+"""What a click does: each calls one public function of a step and answers with a value or with the reason why not. No Streamlit here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from streams.errors import DriftlineError
+from streams.project import Project
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Either a value or an error in words."""
+
+    value: Any = None
+    error: str | None = None
+
+
+def _answered(action: Callable[..., Any]) -> Callable[..., Answer]:
+    @functools.wraps(action)
+    def answer(*arguments: Any, **named: Any) -> Answer:
+        try:
+            return Answer(action(*arguments, **named))
+        except (DriftlineError, OSError, ImportError) as error:
+            return Answer(error=str(error))
+
+    return answer
+
+
+@_answered
+def retrain(project: Project, reason: str, by: str) -> str:
+    """Ask for a run; its id. While one is under way, that one's id."""
+    from streams.retraining.requests import request_retrain
+
+    return str(request_retrain(project, reason=reason, by=by))
+
+
+@_answered
+def cancel(project: Project, run_id: str, by: str) -> None:
+    from streams.retraining.requests import cancel_run
+
+    cancel_run(project, run_id, by=by)
+
+
+@_answered
+def promote(project: Project, run_id: str, reason: str, by: str) -> str:
+    from streams.promotion.decisions import promote as _promote
+
+    _promote(project, run_id, reason=reason, by=by)
+    return "Promoted: the new version serves as soon as the predictions worker has loaded it."
+
+
+@_answered
+def reject(project: Project, run_id: str, reason: str, by: str) -> str:
+    from streams.promotion.decisions import reject as _reject
+
+    _reject(project, run_id, reason=reason, by=by)
+    return "Rejected: the champion goes on serving."
+
+
+@_answered
+def rollback(project: Project, version: int, reason: str, by: str) -> str:
+    from streams.promotion.decisions import rollback as _rollback
+
+    _rollback(project, version, reason=reason, by=by)
+    return f"Rolled back: version {version} serves as soon as the predictions worker has loaded it."
+
+
+@_answered
+def mute(project: Project, feature: str, until: date, reason: str, by: str) -> None:
+    from streams.drift.mutes import mute_feature
+
+    end = datetime(until.year, until.month, until.day, tzinfo=ZoneInfo(project.timezone))
+    mute_feature(project, feature, until_ms=int(end.timestamp() * 1000), reason=reason, by=by)
+
+
+@_answered
+def report(project: Project) -> Path:
+    from streams.drift.report import report as _report
+
+    return Path(_report(project))
+
+
+@_answered
+def why(project: Project, prediction_id: str) -> dict[str, Any]:
+    from streams.predictions.why import why as _why
+
+    return dict(_why(project, prediction_id))
+
+
+@_answered
+def card(project: Project, version: int) -> str:
+    from streams.promotion.card import card as _card
+
+    return str(_card(project, version))
+
+
+def plan(project: Project) -> str:
+    """What the feature SQL was compiled to, in words; the refusal where it is refused."""
+    try:
+        from streams.features.explain import explain
+        from streams.features.plan import compile_features
+
+        return str(explain(compile_features(project.features_sql, project.schemas, timezone=project.timezone)))
+    except (DriftlineError, ImportError) as error:
+        return str(error)
+
+
+def verified(project: Project) -> dict[str, Any] | None:
+    """The last comparison of served feature rows with their offline values, by anybody."""
+    try:
+        found: dict[str, Any] = json.loads((project.state_dir / "verified.json").read_text())
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+@_answered
+def verify(project: Project, rows: int = 10_000) -> dict[str, Any]:
+    from streams.features.verify import verify as _verify
+
+    found = _verify(project, last=rows)
+    answer = {"rows": found.rows, "different": found.different, "at": int(time.time() * 1000)}
+    project.state_dir.mkdir(exist_ok=True)
+    (project.state_dir / "verified.json").write_text(json.dumps(answer))
+    return answer

@@ -1,0 +1,31 @@
+"""The dashboard: `driftline up` starts it with `streamlit run dashboard/app.py`; the project's folder is in DRIFTLINE_PROJECT."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import parts, theme
+from dashboard.desk import dark, desk
+from dashboard.palette import palette
+from dashboard.pages import PAGES
+from streams.errors import DriftlineError
+
+st.set_page_config(page_title="Driftline", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+st.html(theme.sheet(palette(dark())))
+
+try:
+    opened = desk()
+except (DriftlineError, OSError) as error:
+    parts.failure("This project cannot be shown", str(error), "Start the dashboard with: driftline up FOLDER")
+    st.stop()
+
+pages = [
+    st.Page(functools.partial(page.show, opened), title=page.TITLE, url_path=page.NAME, default=place == 0) for place, page in enumerate(PAGES)
+]
+chosen = st.navigation(pages, position="top")
+st.session_state["pages"] = dict(zip((page.NAME for page in PAGES), pages, strict=True))
+parts.head_line(opened)
+chosen.run()

@@ -1,0 +1,207 @@
+"""Charts over event time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboard.charts import frame
+from dashboard.palette import Palette
+from dashboard.queries.window import Window
+
+
+def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, palette: Palette, window: Window, title: str = "score") -> Any:
+    """Scores over time: shade says which share of a time bucket's predictions had that score; the line is their mean."""
+    rows = frame.when(rows)
+    shade = (
+        alt.Chart(rows)
+        .mark_rect()
+        .encode(
+            x=frame.time_axis(window),
+            x2="until:T",
+            y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5, minExtent=frame.LEFT, maxExtent=frame.LEFT, grid=False)),
+            y2="high:Q",
+            color=alt.Color("share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt"), legend=None),
+            tooltip=[
+                alt.Tooltip("time_text", title="from"),
+                alt.Tooltip("low:Q", title="score from", format=".2f"),
+                alt.Tooltip("high:Q", title="to", format=".2f"),
+                alt.Tooltip("n:Q", title="predictions", format=","),
+                alt.Tooltip("share:Q", title="share", format=".1%"),
+            ],
+        )
+    )
+    means = frame.when(means)
+    line = (
+        alt.Chart(means)
+        .mark_line(color=palette.text, strokeWidth=2, interpolate="monotone")
+        .encode(x=frame.time_axis(window), y="mean:Q", detail="version:N", tooltip=["time_text", alt.Tooltip("mean:Q", format=".3f"), "version:O"])
+    )
+    lines = pd.DataFrame(
+        {"time": versions["since"], "kind": "version", "text": [f"Version {int(version)}" for version in versions["version"]]}
+    )
+    start = pd.Timestamp(means["time"].min()) if len(means) else None
+    lines = lines[lines["time"] > start] if start is not None else lines
+    return frame.finish(shade + line + frame.marks(lines, palette, window), palette, 280)
+
+
+def quality(
+    measured: pd.DataFrame, estimated: pd.DataFrame, reference: pd.DataFrame, marks: pd.DataFrame, palette: Palette, window: Window, title: str
+) -> Any:
+    """Measured with its band, estimated before labels (dashed), the reference's band in grey, alarms and takeovers as marks."""
+    domain = ["measured", "estimated", "reference"]
+    colour = alt.Color(
+        "side:N", scale=alt.Scale(domain=domain, range=[palette.current, palette.current, palette.reference]), legend=None
+    )
+    layers: list[Any] = []
+    if not reference.empty:
+        row = reference.assign(side="reference").iloc[[0]]
+        if row[["low", "high"]].notna().all(axis=None):
+            layers.append(alt.Chart(row).mark_rect(color=palette.reference, opacity=0.2).encode(y=frame.value_axis("low", title), y2="high:Q"))
+        layers.append(alt.Chart(row).mark_rule(color=palette.reference, strokeWidth=1.5).encode(y=frame.value_axis("value", title)))
+    if not measured.empty:
+        rows = frame.when(measured.assign(side="measured"))
+        tips = [alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="measured", format=".4f"), alt.Tooltip("low:Q", format=".4f"),
+                alt.Tooltip("high:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")]  # fmt: skip
+        band = rows.dropna(subset=["low", "high"])
+        if len(band):
+            layers.append(
+                alt.Chart(band)
+                .mark_area(color=palette.current, opacity=0.18)
+                .encode(x=frame.time_axis(window), y=frame.value_axis("low", title), y2="high:Q")
+            )
+        layers.append(alt.Chart(rows).mark_line(strokeWidth=2).encode(x=frame.time_axis(window), y=frame.value_axis("value", title), color=colour))
+        layers.append(
+            alt.Chart(rows).mark_point(size=60, opacity=0, filled=True).encode(x=frame.time_axis(window), y=frame.value_axis("value", title), tooltip=tips)
+        )
+    if not estimated.empty:
+        layers.append(
+            alt.Chart(frame.when(estimated.assign(side="estimated")))
+            .mark_line(strokeWidth=1.5, strokeDash=[5, 4])
+            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title), color=colour,
+                    tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")])  # fmt: skip
+        )
+    if not marks.empty:
+        layers.append(frame.marks(marks, palette, window))
+    return frame.finish(alt.layer(*layers), palette, 300)
+
+
+def labels(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
+    """Predictions by what is known of them."""
+    order = ["labelled", "never", "waiting"]
+    long = frame.when(rows.melt("time", order, "state", "n"))
+    long["until"] = long["time"] + pd.Timedelta(milliseconds=window.step)
+    long["rank"] = long["state"].map({name: place for place, name in enumerate(order)})
+    chart = (
+        alt.Chart(long)
+        .mark_bar(binSpacing=0)
+        .encode(
+            x=frame.time_axis(window),
+            x2="until:T",
+            y=frame.value_axis("n", "predictions", zero=True, format="~s", stack="zero"),
+            color=alt.Color("state:N", scale=alt.Scale(domain=order, range=[palette.current, palette.reference, palette.watch]), title=None),
+            order="rank:O",
+            tooltip=[alt.Tooltip("time_text", title="from"), "state:N", alt.Tooltip("n:Q", format=",")],
+        )
+    )
+    return frame.finish(chart, palette, 140)
+
+
+def lines_by_version(rows: pd.DataFrame, palette: Palette, window: Window, serving: int | None, title: str = "log loss per day") -> Any:
+    """One line a version: the serving one in the champion's colour, the others grey."""
+    rows = frame.when(rows)
+    rows["side"] = ["champion" if version == serving else "earlier" for version in rows["version"]]
+    colour = alt.Color("side:N", scale=alt.Scale(domain=["champion", "earlier"], range=[palette.champion, palette.reference]), legend=None)
+    base = alt.Chart(rows).encode(
+        x=frame.time_axis(window), y=frame.value_axis("log_loss", title), color=colour, detail="version:N",
+        tooltip=[alt.Tooltip("time_text", title="day"), "version:O", alt.Tooltip("log_loss:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")],
+    )  # fmt: skip
+    return frame.finish(base.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12)), palette, 200)
+
+
+def history(rows: pd.DataFrame, palette: Palette, window: Window, feature: str) -> Any:
+    """Middle value of a feature per check, with the band that holds the middle 80 %; grey is the reference's middle value."""
+    rows = frame.when(rows)
+    x, y = frame.time_axis(window), frame.value_axis
+    tips = [alt.Tooltip("time_text", title="until"), *(alt.Tooltip(f"{name}:Q", title=title, format=".4~g") for name, title in
+            (("middle", "middle"), ("low", "10 % below"), ("high", "90 % below"), ("usual", "reference")))]  # fmt: skip
+    layers = [
+        alt.Chart(rows).mark_area(color=palette.current, opacity=0.16).encode(x=x, y=y("low", feature), y2="high:Q"),
+        alt.Chart(rows).mark_line(color=palette.reference, strokeWidth=1.5).encode(x=x, y=y("usual", feature)),
+        alt.Chart(rows).mark_line(color=palette.current, strokeWidth=2).encode(x=x, y=y("middle", feature)),
+        alt.Chart(rows).mark_point(size=60, opacity=0, filled=True).encode(x=x, y=y("middle", feature), tooltip=tips),
+    ]
+    return frame.finish(alt.layer(*layers), palette, 200)
+
+
+def heat(cells: pd.DataFrame, order: list[str], palette: Palette, window: Window) -> Any:
+    """Features against time. The shade is the distance from the reference in units of its own usual limit; moved cells are full, others faint."""
+    rows = frame.when(cells[cells["feature"].isin(order)])
+    rows["what"] = ["moved" if moved else "as in the reference" for moved in rows["moved"]]
+    pick = alt.selection_point(name="cell", fields=["feature", "check_id"], on="click", empty=False)
+    chart = (
+        alt.Chart(rows)
+        .mark_rect(cursor="pointer")
+        .encode(
+            x=frame.time_axis(window),
+            x2="until:T",
+            y=alt.Y("feature:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
+            color=alt.Color("reach:Q", scale=alt.Scale(domain=[0, 0.75, 1.5, 3, 5], range=list(palette.ramp), clamp=True),
+                            title="distance ÷ usual limit", legend=alt.Legend(gradientLength=110, gradientThickness=8, values=[0, 1.5, 3, 5], titleOrient="left")),
+            opacity=alt.Opacity("moved:N", scale=alt.Scale(domain=[True, False], range=[1, 0.55]), legend=None),
+            tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("time_text", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
+                     alt.Tooltip("adjusted:Q", title="adjusted p", format=".2~g"), alt.Tooltip("what:N", title="verdict")],
+        )
+        .add_params(pick)
+    )  # fmt: skip
+    return frame.finish(chart, palette, max(120, 19 * len(order)))
+
+
+def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
+    """Mean score of the window of each check against the reference's."""
+    rows = frame.when(rows)
+    base = alt.Chart(rows)
+    return frame.finish(
+        base.mark_line(color=palette.reference, strokeWidth=1.5).encode(x=frame.time_axis(window), y=frame.value_axis("reference", "mean score"))
+        + base.mark_line(color=palette.current, strokeWidth=2).encode(
+            x=frame.time_axis(window),
+            y=frame.value_axis("mean", "mean score"),
+            tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("reference:Q", format=".4f")],
+        ),
+        palette,
+        130,
+    )
+
+
+def rates(rows: pd.DataFrame, palette: Palette, height: int = 34) -> Any:
+    """A sparkline of rows per second over the last ten minutes of wall clock."""
+    chart = (
+        alt.Chart(rows)
+        .mark_area(color=palette.current, opacity=0.25, line={"color": palette.current, "strokeWidth": 1.5}, interpolate="monotone")
+        .encode(x=alt.X("noted:Q", axis=None, scale=alt.Scale(zero=False, nice=False)), y=alt.Y("rate:Q", axis=None), tooltip=[alt.Tooltip("rate:Q", title="rows/s", format=",.0f")])
+    )
+    return frame.finish(chart, palette, height)
+
+
+def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
+    """Versions on the time axis: a thin bar for what each was trained on, a thick one for when it served."""
+    rows = []
+    for row in versions.itertuples():
+        name = f"version {row.version}"
+        if pd.notna(row.trained_from) and pd.notna(row.trained_to):
+            rows.append({"name": name, "time": row.trained_from, "until": row.trained_to, "kind": "trained on"})
+        if pd.notna(row.since) and pd.notna(row.until):
+            rows.append({"name": name, "time": row.since, "until": row.until, "kind": "serves" if row.serving else "served"})
+    table = frame.when(pd.DataFrame(rows), "time", "until") if rows else pd.DataFrame(columns=["name", "time", "until", "kind", "time_text", "until_text"])
+    kinds = ["trained on", "served", "serves"]
+    base = alt.Chart(table).encode(
+        x=frame.time_axis(window), x2="until:T",
+        y=alt.Y("name:N", sort=[f"version {v}" for v in versions["version"]][::-1], title=None, axis=alt.Axis(minExtent=frame.LEFT + 10, domain=False, ticks=False)),
+        color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[palette.current, palette.reference, palette.champion]), title=None),
+        tooltip=[alt.Tooltip("name:N", title="what"), "kind:N", alt.Tooltip("time_text", title="from"), alt.Tooltip("until_text", title="until")],
+    )  # fmt: skip
+    thin = base.transform_filter("datum.kind == 'trained on'").mark_bar(height=4, yOffset=9)
+    thick = base.transform_filter("datum.kind != 'trained on'").mark_bar(height=12, yOffset=-1, cornerRadius=2)
+    return frame.finish(thick + thin, palette, 36 * max(1, len(versions)) + 10)

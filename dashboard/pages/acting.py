@@ -1,0 +1,159 @@
+"""What a person can do from a page: each asks who acts (once), says the reason, and answers at once."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from datetime import timedelta
+
+import streamlit as st
+
+from dashboard import actions, parts, words
+from dashboard.desk import Desk
+from dashboard.queries import retraining as runs
+
+
+def person(desk: Desk, place: str) -> str | None:
+    """The name of who acts, or None until it is given. Asked once a session; with the password where others can reach the page."""
+    known = st.session_state.get("person")
+    open_to_others = desk.project.dashboard.host not in ("127.0.0.1", "localhost", "::1")
+    password = os.environ.get("DRIFTLINE_DASHBOARD_PASSWORD")
+    if open_to_others and not password:
+        parts.warning("This dashboard can be reached by others and has no password, so nothing can be changed here. Set DRIFTLINE_DASHBOARD_PASSWORD and start it again.")
+        return None
+    if known:
+        return str(known)
+    name = st.text_input("Who are you?", key=f"name_{place}", placeholder="your name, for the record of this run", autocomplete="name")
+    given = st.text_input("Password", type="password", key=f"password_{place}") if password else ""
+    if not name:
+        return None
+    if password and not hmac.compare_digest(given.encode(), password.encode()):
+        if given:
+            parts.warning("That is not the password of this dashboard.")
+        return None
+    st.session_state["person"] = name.strip()
+    return name.strip()
+
+
+def retrain(desk: Desk, reason: str | None) -> None:
+    """The Retrain button: a run appears at once, a second click joins the same run."""
+    current = next((run for run in runs.runs(desk.cursor()) if run.active or run.state == "waiting"), None)
+    asked = st.session_state.get("asked")
+    if current is not None and asked == current.run_id:
+        st.session_state.pop("asked")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        running = current is not None and current.active
+        with st.popover("Running" if running or asked and current is None else "Retrain", type="primary", disabled=running, icon=None):
+            who = person(desk, "retrain")
+            st.session_state.setdefault("reason", reason or "")
+            said = st.text_area("Reason", key="reason", height=96)
+            if st.button("Start the run", type="primary", disabled=who is None, key="start"):
+                answer = actions.retrain(desk.project, said or "asked for", str(who))
+                if answer.error:
+                    st.session_state["refused"] = answer.error
+                else:
+                    st.session_state["asked"] = answer.value
+                st.rerun()
+        if current is not None:
+            parts.note(runs.sentence(current))
+            _link(desk, "retraining", "Watch the run" if current.active else "Compare and decide", run=current.run_id)
+        elif asked:
+            parts.note("Run requested; it appears as soon as the runner has taken it.")
+            _link(desk, "retraining", "Watch the run", run=str(asked))
+        elif reason:
+            parts.note("Trains a challenger on all labels known now. The champion goes on serving; nothing is replaced before you have compared.")
+    if refused := st.session_state.pop("refused", None):
+        parts.failure("The run could not be requested", str(refused), f"Is the broker running? driftline up {desk.project.root}")
+    failed = next(iter(runs.runs(desk.cursor())), None)
+    if failed is not None and failed.state == "failed":
+        failed_run(failed)
+
+
+def failed_run(run: runs.Run) -> None:
+    parts.failure(runs.sentence(run), str(run.body.get("error") or "no reason was recorded"), runs.advice(run), tail="\n".join((run.body.get("log_tail") or [])[-12:]) or None)
+
+
+def _link(desk: Desk, page: str, label: str, **query: str) -> None:
+    pages = st.session_state.get("pages") or {}
+    if page in pages:
+        st.page_link(pages[page], label=label, query_params=query)
+
+
+def mute(desk: Desk, feature: str) -> None:
+    """A muted feature is shown and raises no alarm until a date."""
+    parts.title("Mute", "shown, and no alarm until a date")
+    with st.popover(f"Mute {feature}"):
+        who = person(desk, "mute")
+        newest = words.local(desk.window("1d").end, desk.zone).date()
+        until = st.date_input("Until (event time)", newest + timedelta(days=14), min_value=newest, key="mute_until")
+        why = st.text_input("Reason", key="mute_reason", placeholder="why this shift is expected")
+        if st.button("Mute", disabled=who is None or not why, key="mute_now"):
+            answer = actions.mute(desk.project, feature, until, why, str(who))
+            (parts.warning if answer.error else parts.note)(answer.error or f"{feature} raises no alarm until {until:%-d %B}.")
+
+
+def report(desk: Desk) -> None:
+    """Evidently's report over reference and current window, made by a worker process."""
+    parts.title("Report", "Evidently, as one HTML file")
+    key = "report_answer"
+    if st.button("Make the report", key="report_now"):
+        with st.spinner("Comparing reference and current window …"):
+            st.session_state[key] = actions.report(desk.project)
+    answer = st.session_state.get(key)
+    if answer is None:
+        return
+    if answer.error:
+        parts.failure("The report could not be made", answer.error, "driftline report makes it in a terminal.")
+    else:
+        st.download_button("Download the report", answer.value.read_bytes(), answer.value.name, "text/html", key="report_file", on_click="ignore")
+
+
+def decide(desk: Desk, run: runs.Run) -> None:
+    """Promote or reject; promoting is off while the interval crosses the margin, and says why."""
+    hindrance = runs.hindrance(run)
+    who = person(desk, "decide")
+    why = st.text_input("Reason", key="decision_reason", placeholder="why, for the record")
+    with st.container(horizontal=True):
+        if st.button("Promote", type="primary", disabled=who is None or hindrance is not None, key="promote"):
+            _done(actions.promote(desk.project, run.run_id, why or runs.verdict(run), str(who)))
+        if st.button("Reject", disabled=who is None, key="reject"):
+            _done(actions.reject(desk.project, run.run_id, why or "rejected by hand", str(who)))
+    if hindrance:
+        parts.note(hindrance)
+
+
+def _done(answer: actions.Answer) -> None:
+    st.session_state["decided"] = answer
+    st.rerun()
+
+
+def decided() -> None:
+    """What the last decision came to, shown once."""
+    answer: actions.Answer | None = st.session_state.pop("decided", None)
+    if answer is None:
+        return
+    if answer.error:
+        parts.failure("Nothing was changed", answer.error, "The champion goes on serving.")
+    else:
+        parts.note(str(answer.value))
+
+
+def cancel(desk: Desk, run: runs.Run) -> None:
+    if st.button("Cancel the run", key=f"cancel_{run.run_id}"):
+        who = st.session_state.get("person") or "somebody on the dashboard"
+        answer = actions.cancel(desk.project, run.run_id, str(who))
+        parts.note(answer.error or "Asked to stop; it ends within seconds.")
+
+
+def retrain_again(desk: Desk, reason: str | None) -> None:
+    with st.popover("Retrain", type="secondary"):
+        who = person(desk, "again")
+        st.session_state.setdefault("reason_again", reason or "")
+        said = st.text_area("Reason", key="reason_again", height=96)
+        if st.button("Start the run", type="primary", disabled=who is None, key="start_again"):
+            answer = actions.retrain(desk.project, said or "asked for", str(who))
+            if answer.error:
+                parts.failure("The run could not be requested", answer.error, f"Is the broker running? driftline up {desk.project.root}")
+            else:
+                st.session_state["follow"] = answer.value
+                st.rerun()

@@ -1,0 +1,94 @@
+"""Features: what is served now, and are they what the model was trained on?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import actions, parts
+from dashboard.charts import shape, time
+from dashboard.desk import REFRESH, Desk
+from dashboard.queries import features as queries
+
+NAME = "features"
+TITLE = "Features"
+
+
+def show(desk: Desk) -> None:
+    _said(desk)
+    if queries.any_row(desk.cursor()):
+        _chosen(desk)
+        _table(desk)
+        _source(desk)
+
+
+@st.fragment(run_every=REFRESH)
+def _said(desk: Desk) -> None:
+    found = queries.features(desk.cursor(), actions.verified(desk.project))
+    if found is None:
+        parts.sentence("No feature row has been written yet.")
+        parts.empty("No feature rows", "A row is written for every event of the driving source. Start the streams:", f"driftline up {desk.project.root}")
+        return
+    parts.sentence(found.sentence)
+    for finding in queries.findings(desk.cursor()):
+        parts.warning(f"{finding['name']}: {finding['what']} in {finding['share']:.1%} of rows, {finding['usual']:.1%} is usual.")
+
+
+def _chosen(desk: Desk) -> None:
+    names = queries.names(desk.cursor())
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        feature = st.selectbox("Feature", names, key="feature", bind="query-params")
+    with right:
+        period = parts.period()
+    if feature is None:
+        return
+    _pictures(desk, feature, period)
+
+
+@st.fragment(run_every=2 * REFRESH)
+def _pictures(desk: Desk, feature: str, period: str) -> None:
+    cursor, window = desk.cursor(), desk.window(period)
+    history = queries.history(cursor, feature, window)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        parts.title("History", "middle value and middle 80 % of each check's window; grey: the reference")
+        if history.empty or history["middle"].isna().all():
+            parts.note("No check has looked at this feature in the window, or its values are words: see Drift." if history.empty else "Words have no middle value: their shares are on Drift.")
+        else:
+            st.altair_chart(time.history(history, desk.palette, window, feature), theme=None, key="feature-history")
+    with right:
+        values = queries.values(cursor, feature)
+        parts.title("Now", f"the newest {len(values):,} rows")
+        st.altair_chart(shape.distribution(values, desk.palette, feature), theme=None, key="feature-now")
+
+
+@st.fragment(run_every=2 * REFRESH)
+def _table(desk: Desk) -> None:
+    found = queries.features(desk.cursor())
+    if found is None:
+        return
+    parts.title("All features", f"over the newest {found.rows:,} rows")
+    st.dataframe(
+        found.table,
+        hide_index=True,
+        height=min(420, 38 + 35 * len(found.table)),
+        column_config={"empty": st.column_config.NumberColumn("empty", format="percent"), "middle": "middle or most frequent"},
+    )
+
+
+def _source(desk: Desk) -> None:
+    left, right = st.columns(2, gap="large")
+    with left, st.expander("SQL"):
+        st.code(desk.project.features_sql, language="sql")
+    with right, st.expander("Plan and state"):
+        st.code(actions.plan(desk.project), language="text")
+    if st.button("Verify now", help="Computes the newest rows again from the log, offline, and compares them bit for bit"):
+        with st.spinner("Computing the newest rows again from the log …"):
+            answer = actions.verify(desk.project)
+        if answer.error:
+            parts.failure("The comparison could not be made", answer.error, "Is the broker running? driftline status")
+        else:
+            st.rerun()
+    parts.note("The offline values are computed by the same kernel from the log's own records; equal means equal in every bit.")
+
+

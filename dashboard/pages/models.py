@@ -1,0 +1,117 @@
+"""Models: what serves, what it was trained on, and the way back."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import actions, parts, words
+from dashboard.charts import time
+from dashboard.desk import REFRESH, Desk
+from dashboard.pages import acting
+from dashboard.queries import models as queries
+
+NAME = "models"
+TITLE = "Models"
+
+
+def show(desk: Desk) -> None:
+    acting.decided()
+    found = queries.models(desk.cursor(), desk.zone)
+    _said(desk)
+    if found is None:
+        return
+    _spans(desk)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _roll_back(desk, found)
+    with right:
+        _card(desk, found)
+    _compare(found)
+
+
+@st.fragment(run_every=REFRESH)
+def _said(desk: Desk) -> None:
+    found = queries.models(desk.cursor(), desk.zone)
+    if found is None:
+        parts.sentence("No version serves yet.")
+        parts.empty("No models", "A version is there once a retraining run has been promoted; the first champion comes from the first run.", f"driftline retrain --project {desk.project.root}")
+        return
+    parts.sentence(found.sentence)
+    if st.session_state.get("serving", found.serving) != found.serving:
+        st.session_state["serving"] = found.serving
+        st.rerun()
+    st.session_state["serving"] = found.serving
+
+
+@st.fragment(run_every=2 * REFRESH)
+def _spans(desk: Desk) -> None:
+    found = queries.models(desk.cursor(), desk.zone)
+    if found is None:
+        return
+    parts.title("Versions", "thin: trained on; thick: served")
+    st.altair_chart(time.spans(found.versions, desk.palette, desk.window("all")), theme=None, key="spans")
+    columns = {
+        "version": found.versions["version"],
+        "serves": ["serves" if serving else "" for serving in found.versions["serving"]],
+        "since": found.versions["since"],
+        "predictions": found.versions["predictions"],
+        "log loss while serving": [words.figure(value) for value in pd.to_numeric(found.versions["log_loss"])],
+        "Brier while serving": [words.figure(value) for value in pd.to_numeric(found.versions["brier"])],
+        "reason": found.versions.get("reason"),
+        "by": found.versions.get("by"),
+        "commit": found.versions.get("commit"),
+        "sha256": found.versions.get("sha256"),
+    }
+    st.dataframe(pd.DataFrame(columns), hide_index=True, column_config={"since": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")})
+
+
+def _roll_back(desk: Desk, found: queries.Models) -> None:
+    parts.title("Roll back", "reverts the last change of what serves, as a commit")
+    if found.previous is None:
+        parts.note("There is no earlier version to go back to.")
+        return
+    with st.popover(f"Roll back to version {found.previous}"):
+        who = acting.person(desk, "rollback")
+        why = st.text_input("Reason", key="rollback_reason", placeholder="why, for the record")
+        if st.button(f"Serve version {found.previous} again", type="primary", disabled=who is None or not why, key="rollback"):
+            st.session_state["decided"] = actions.rollback(desk.project, found.previous, why, str(who))
+            st.rerun()
+
+
+def _card(desk: Desk, found: queries.Models) -> None:
+    parts.title("Model card")
+    numbers = [int(version) for version in found.versions["version"]][::-1]
+    version = st.selectbox("Version", numbers, key="version", bind="query-params", format_func=lambda number: f"version {number}")
+    if version is None:
+        return
+    answer = actions.card(desk.project, int(version))
+    if answer.error:
+        parts.note(answer.error)
+        return
+    with st.expander(f"Card of version {version}", expanded=False):
+        st.markdown(answer.value)
+    st.download_button("Download the card", answer.value, f"{desk.project.name}-version-{version}.md", "text/markdown", key="card_file", on_click="ignore")
+
+
+def _compare(found: queries.Models) -> None:
+    if len(found.versions) < 2:
+        return
+    parts.title("Compare two", "the quality each had while it served: other times, other weather")
+    numbers = [int(version) for version in found.versions["version"]]
+    left, right = st.columns(2)
+    one = left.selectbox("One", numbers, index=len(numbers) - 2, key="one", bind="query-params")
+    other = right.selectbox("The other", numbers, index=len(numbers) - 1, key="other", bind="query-params")
+    rows = found.versions.set_index("version")
+    names = {"log_loss": "log loss", "brier": "Brier score", "observed": "observed rate", "predicted": "predicted rate", "predictions": "predictions", "reason": "reason"}
+    table = [
+        {"": title, f"version {one}": _shown(rows, one, name), f"version {other} ": _shown(rows, other, name)} for name, title in names.items() if name in rows
+    ]
+    st.dataframe(pd.DataFrame(table), hide_index=True)
+
+
+def _shown(rows: pd.DataFrame, version: int | None, name: str) -> str:
+    value = rows.loc[version, name] if version in rows.index else None
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    return str(value) if isinstance(value, str) else words.figure(float(value)) if name != "predictions" else f"{int(value):,}"

@@ -1,0 +1,72 @@
+"""Predictions: what has been said, by which version, and why."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import actions, parts
+from dashboard.charts import time
+from dashboard.desk import REFRESH, Desk
+from dashboard.pages import why
+from dashboard.queries import predictions as queries
+
+NAME = "predictions"
+TITLE = "Predictions"
+
+
+def show(desk: Desk) -> None:
+    period = st.session_state.get("window") or "30d"
+    _said(desk, period)
+    if queries.any_row(desk.cursor()):
+        parts.period()
+        _picture(desk, st.session_state.get("window") or "30d")
+        _find(desk)
+        _newest(desk)
+
+
+@st.fragment(run_every=REFRESH)
+def _said(desk: Desk, period: str) -> None:
+    found = queries.predictions(desk.cursor(), desk.window(period))
+    if found is None:
+        parts.sentence("No prediction has been made yet.")
+        first = desk.project.retraining.first_after_ms
+        why_not = (
+            f"The first champion is trained by itself {first // 86_400_000} days of event time after the first event; until then rows are not scored."
+            if first
+            else "No model serves yet. Train the first one on the Retraining page, or with:"
+        )
+        parts.empty("No predictions", why_not, None if first else f"driftline retrain --project {desk.project.root}")
+        return
+    parts.sentence(found.sentence)
+
+
+@st.fragment(run_every=2 * REFRESH)
+def _picture(desk: Desk, period: str) -> None:
+    window = desk.window(period)
+    found = queries.predictions(desk.cursor(), window)
+    if found is None or found.density.empty:
+        parts.note("No prediction in this window.")
+        return
+    parts.key(("mean score", desk.palette.text, ""), ("share of the predictions with that score", desk.palette.current, "band"), ("a version takes over", desk.palette.champion, "dash"))
+    st.altair_chart(time.density(found.density, found.means, found.versions, desk.palette, window), theme=None, key="scores")
+
+
+def _find(desk: Desk) -> None:
+    parts.title("Find one", "by prediction id (flights[0]@1042) or label key; why: the tree down to the raw events")
+    text = st.text_input("Find", key="id", bind="query-params", placeholder="prediction id or label key", label_visibility="collapsed")
+    if not text:
+        return
+    rows = queries.find(desk.cursor(), text, desk.zone)
+    if rows.empty:
+        parts.empty(f"No prediction {text}", "Neither a prediction id nor a label key is that text. Both are copied exactly, capitals included.")
+        return
+    st.dataframe(rows, hide_index=True, column_config={"score": st.column_config.NumberColumn(format="%.4f")})
+    if st.toggle("Why this prediction", key="why", bind="query-params"):
+        why.tree(actions.why(desk.project, str(rows["prediction_id"].iloc[0])))
+
+
+@st.fragment(run_every=2 * REFRESH)
+def _newest(desk: Desk) -> None:
+    rows = queries.newest(desk.cursor(), desk.zone)
+    parts.title("Newest", f"{len(rows)} rows")
+    st.dataframe(rows, hide_index=True, height=320, column_config={"score": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.3f")})

@@ -1,0 +1,117 @@
+"""Retraining: what runs, what came of it, and shall the challenger take over?"""
+
+from __future__ import annotations
+
+from html import escape
+from time import time
+
+import streamlit as st
+
+from dashboard import parts, words
+from dashboard.charts import shape
+from dashboard.desk import Desk
+from dashboard.pages import acting
+from dashboard.queries import retraining as queries
+from dashboard.queries.drift import drift
+
+NAME = "retraining"
+TITLE = "Retraining"
+
+
+def show(desk: Desk) -> None:
+    made = queries.runs(desk.cursor())
+    acting.decided()
+    if not made:
+        parts.sentence("No run has been started yet.")
+        first = desk.project.retraining.first_after_ms
+        parts.empty("No runs", f"The first champion is trained by itself after {first // 86_400_000} days of events." if first else "A run builds a data set from the log, trains, evaluates and compares. Start one here, or with:", f"driftline retrain --project {desk.project.root}")
+        acting.retrain(desk, None)
+        _wait(desk)
+        return
+    names = {run.run_id: run for run in made}
+    if st.session_state.get("run") not in names:
+        st.session_state["run"] = made[0].run_id if st.query_params.get("run") not in names else st.query_params["run"]
+    said = st.container()
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        chosen = st.selectbox("Run", list(names), format_func=lambda name: _name(names[name], desk), key="run", bind="query-params")
+    run = names[str(chosen)]
+    with said:
+        _states(desk, run.run_id)
+    with right:
+        if not any(one.active for one in made):
+            found = drift(desk.cursor(), desk.window("30d"))
+            acting.retrain_again(desk, found.suggestion if found else None)
+    if run.comparison:
+        _comparison(desk, run)
+    elif run.active:
+        parts.note("The comparison appears here as soon as the challenger has been evaluated.")
+    parts.title("All runs")
+    st.dataframe(queries.table(made, desk.zone), hide_index=True, column_config={"as of": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm"), "run_id": None})
+
+
+def _name(run: queries.Run, desk: Desk) -> str:
+    return f"Run {run.number}: {run.state}, as of {words.moment(run.body.get('as_of'), desk.zone)}"
+
+
+@st.fragment(run_every=1.5)
+def _wait(desk: Desk) -> None:
+    if queries.runs(desk.cursor()):
+        st.rerun()
+
+
+@st.fragment(run_every=1.5)
+def _states(desk: Desk, run_id: str) -> None:
+    run = next((run for run in queries.runs(desk.cursor()) if run.run_id == run_id), None)
+    if run is None:
+        return
+    parts.sentence(queries.sentence(run), run.body.get("reason"))
+    now = int(time() * 1000)
+    reached = {state: (noted, took) for state, noted, took in run.states}
+    boxes = []
+    for state in (*queries.STATES, run.state) if run.state in queries.ENDED else queries.STATES:
+        noted, took = reached.get(state, (None, None))
+        kind = "" if noted is None else "dl-bad" if state in ("failed", "cancelled", "rejected") else "dl-now" if took is None and run.state not in queries.ENDED else "dl-done"
+        text = "" if noted is None else words.clock(took if took is not None else now - noted if run.state not in queries.ENDED else 0)
+        boxes.append(f'<div class="dl-step {kind}"><b>{escape("waiting for you" if state == "waiting" else state)}</b>{text if state not in queries.ENDED else ""}&nbsp;</div>')
+    st.html(f'<div class="dl-states">{"".join(boxes)}</div>')
+    if run.state == "failed":
+        acting.failed_run(run)
+    elif run.active:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            acting.cancel(desk, run)
+        tail = run.body.get("log_tail") or []
+        st.code("\n".join(tail[-12:]) or "The trainer has not printed anything yet.", language="text")
+    if st.session_state.get("seen_state", {}).get(run_id) not in (None, run.state):
+        st.session_state["seen_state"][run_id] = run.state
+        st.rerun()  # the parts below are of another state now
+    st.session_state.setdefault("seen_state", {})[run_id] = run.state
+
+
+def _comparison(desk: Desk, run: queries.Run) -> None:
+    comparison = run.comparison or {}
+    metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
+    parts.title("Champion against challenger", f"on {comparison.get('rows') or 0:,} labelled predictions that neither was trained on")
+    facts = {f"{metric}, champion": words.figure(comparison.get("champion")), f"{metric}, challenger": words.figure(comparison.get("challenger"))}
+    if comparison.get("difference") is not None:
+        facts["difference"] = queries.signed(comparison["difference"])
+    if comparison.get("low") is not None:
+        facts["interval"] = f"{queries.signed(comparison['low'])} to {queries.signed(comparison['high'])}"
+    flipped = comparison.get("flipped") or {}
+    if flipped.get("n"):
+        facts["decisions flipped"] = f"{flipped['n']:,}"
+        facts["of these the challenger was right in"] = f"{flipped.get('challenger_right', 0):,}"
+    parts.facts(facts)
+    if run.state == "waiting":
+        acting.decide(desk, run)
+    forest, calibration = queries.comparison_frames(run)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        parts.title("By segment", "each with its interval")
+        st.altair_chart(shape.forest(forest, float(comparison.get("margin") or 0), desk.palette, metric), theme=None, key="forest")
+    with right:
+        parts.title("Calibration", "on the dashed line a score means what it says")
+        if calibration.empty:
+            parts.note("No calibration was recorded.")
+        else:
+            st.altair_chart(shape.calibration(calibration, desk.palette), theme=None, key="calibration")

@@ -1,0 +1,102 @@
+"""Models: versions on the time axis, what each was trained on, the quality it had while it served."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from dashboard import words
+from dashboard.queries.head import latest
+from dashboard.queries.performance import by_version
+from dashboard.queries.window import newest, placed
+
+
+@dataclass(frozen=True)
+class Models:
+    """`versions` has version, serving, since, until, predictions, log_loss, brier, observed, predicted, reason, by, commit."""
+
+    sentence: str
+    versions: pd.DataFrame
+    serving: int | None
+    previous: int | None
+    sync: str | None
+    error: str | None
+    desired: dict[str, Any]
+
+
+def models(cursor: duckdb.DuckDBPyConnection, zone: str) -> Models | None:
+    """None: no version has been deployed yet."""
+    desired = latest(cursor, "desired")
+    if desired is None:
+        return None
+    live = latest(cursor, "live") or {}
+    served = cursor.execute("SELECT version, min(hour), max(newest), sum(n)::BIGINT FROM scores GROUP BY version ORDER BY 2").fetchall()
+    quality = {int(row.version): row for row in by_version(cursor).itertuples()}
+    made: dict[int, dict[str, Any]] = {}
+    for version, noted, body in cursor.execute("SELECT version, noted, body FROM deployments WHERE key = 'desired' ORDER BY pos").fetchall():
+        entry = json.loads(body)
+        if version is not None:
+            made[int(version)] = {
+                "version": int(version), "since": entry.get("effective_from"), "deployed": noted, "reason": entry.get("reason"), "by": entry.get("by"),
+                "commit": str(entry.get("commit") or "")[:10], "sha256": str(entry.get("sha256") or "")[:12],
+            }  # fmt: skip
+    for version, since, until, number in served:
+        entry = made.setdefault(int(version), {"version": int(version)})
+        entry |= {"since": since, "until": until, "predictions": number}
+        if int(version) in quality:
+            found = quality[int(version)]
+            entry |= {"log_loss": found.log_loss, "brier": found.brier, "observed": found.observed, "predicted": found.predicted, "labelled": found.labelled}
+    _trained(cursor, made)
+    serving = live.get("version") or desired.get("version")
+    end = newest(cursor)
+    for entry in made.values():
+        entry["serving"] = entry["version"] == serving
+        if entry["serving"] and end is not None:
+            entry["until"] = end
+    versions = pd.DataFrame(sorted(made.values(), key=lambda entry: entry["version"]))
+    for column in ("since", "until", "trained_from", "trained_to", "log_loss", "brier", "predictions", "deployed"):
+        if column not in versions:
+            versions[column] = None
+    previous = _previous(cursor, serving)
+    return Models(_sentence(serving, previous, live, desired, made, zone), placed(versions, zone, "since", "until", "trained_from", "trained_to", "deployed"),
+                  serving, previous, live.get("state"), live.get("error"), desired)  # fmt: skip
+
+
+def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]]) -> None:
+    """What each version was trained on, where its run says so."""
+    start = cursor.execute("SELECT least((SELECT min(hour) FROM scores), (SELECT min(starts) FROM checks))").fetchone()
+    for version, as_of, body in cursor.execute(
+        "SELECT version, as_of, body FROM runs WHERE version IS NOT NULL AND state IN ('waiting', 'promoted', 'rejected') ORDER BY pos"
+    ).fetchall():
+        run = json.loads(body)
+        span = run.get("dataset") or {}
+        entry = made.setdefault(int(version), {"version": int(version)})
+        entry |= {"trained_from": span.get("start", start[0] if start else None), "trained_to": span.get("end", as_of), "run_id": run.get("run_id")}
+        entry["rows"] = (run.get("metrics") or {}).get("rows")
+
+
+def _previous(cursor: duckdb.DuckDBPyConnection, serving: int | None) -> int | None:
+    """The version that served before the one that serves."""
+    row = cursor.execute("SELECT version FROM deployments WHERE key = 'desired' AND version <> ? ORDER BY pos DESC LIMIT 1", [serving]).fetchone()
+    return int(row[0]) if row else None
+
+
+def _sentence(serving: int | None, previous: int | None, live: dict[str, Any], desired: dict[str, Any], made: dict[int, dict[str, Any]], zone: str) -> str:
+    if serving is None:
+        return "No version serves yet."
+    since = made.get(serving, {}).get("since")
+    text = f"Version {serving} serves" + (f" since {words.moment(since, zone)}" if since is not None else "")
+    state = live.get("state")
+    if state == "Synced":
+        text += ", in sync"
+    elif state == "Degraded":
+        text += f"; version {desired.get('version')} was wished and could not be loaded"
+    elif state == "OutOfSync":
+        text += f"; version {desired.get('version')} is on its way"
+    else:
+        text += "; the serving worker has not reported yet"
+    return text + (f"; version {previous} is one click away." if previous is not None and state != "Degraded" else ".")

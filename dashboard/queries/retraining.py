@@ -1,0 +1,176 @@
+"""Retraining: every run with its states and durations, and champion against challenger."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from dashboard import words
+from dashboard.queries.window import frame, placed
+
+ACTIVE = ("requested", "building", "training", "evaluating")
+ENDED = ("promoted", "rejected", "failed", "cancelled")
+STATES = (*ACTIVE, "waiting")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it stands; `states` has state, noted (wall ms), took_ms (None while it lasts)."""
+
+    run_id: str
+    number: int
+    state: str
+    body: dict[str, Any]
+    states: list[tuple[str, int, int | None]]
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def started(self) -> int:
+        return self.states[0][1]
+
+    @property
+    def comparison(self) -> dict[str, Any] | None:
+        return self.body.get("comparison")
+
+
+def runs(cursor: duckdb.DuckDBPyConnection) -> list[Run]:
+    """Newest first; numbered from 1 in the order of their requests."""
+    made: dict[str, list[tuple[str, int, dict[str, Any]]]] = {}
+    for run_id, state, noted, body in cursor.execute("SELECT run_id, state, noted, body FROM runs ORDER BY part, pos").fetchall():
+        records = made.setdefault(run_id, [])
+        if records and state in ("requested", "cancelling"):
+            continue  # a second request joins the run that is there; a wish to stop is not yet a state
+        records.append((state, noted, json.loads(body)))
+    answer = []
+    for number, (run_id, records) in enumerate(made.items(), start=1):
+        merged: dict[str, Any] = {}
+        for _, _, body in records:
+            merged |= {name: value for name, value in body.items() if value is not None}
+        states: list[tuple[str, int, int | None]] = []
+        for state, noted, _ in records:
+            if states and states[-1][0] == state:
+                continue
+            if states:
+                states[-1] = (states[-1][0], states[-1][1], noted - states[-1][1])
+            states.append((state, noted, None))
+        answer.append(Run(run_id, number, records[-1][0], merged, states))
+    return answer[::-1]
+
+
+def sentence(run: Run, now: int | None = None) -> str:
+    now = int(time.time() * 1000) if now is None else now
+    by = run.body.get("requested_by")
+    start = {
+        "manual": f"started by a click{f' of {by}' if by else ''}",
+        "first": "the first champion",
+        "decay": "started by the alarm on performance",
+        "drift": "started by the alarm on drift",
+        "quality": "started by the alarm on data quality",
+        "schedule": "started by the schedule",
+        "data": "started by new labels",
+        "code": "started by a change of train.py or features.sql",
+    }.get(str(run.body.get("trigger")), f"started by {run.body.get('trigger') or 'a request'}")
+    if run.active:
+        return f"Run {run.number}: {run.state}, {words.clock(now - run.started)}; {start}."
+    if run.state == "waiting":
+        return f"Run {run.number} waits for you: {verdict(run)}"
+    if run.state == "failed":
+        return f"Run {run.number} failed after {words.clock(run.states[-1][1] - run.started)}; the champion goes on serving."
+    return f"Run {run.number} was {run.state} after {words.clock(run.states[-1][1] - run.started)}; {start}."
+
+
+def verdict(run: Run) -> str:
+    """Whether the challenger is better, in words, with its interval."""
+    comparison = run.comparison
+    if not comparison or comparison.get("difference") is None:
+        return "there is no comparison."
+    metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
+    low, high, difference = comparison.get("low"), comparison.get("high"), comparison["difference"]
+    between = f" (between {signed(low)} and {signed(high)})" if low is not None and high is not None else ""
+    word = "better" if difference > 0 else "worse"
+    return f"the challenger is {word} by {words.figure(abs(difference))} {metric}{between}."
+
+
+def signed(value: float) -> str:
+    return ("+" if value > 0 else "−" if value < 0 else "") + words.figure(abs(value))
+
+
+def hindrance(run: Run) -> str | None:
+    """Why promoting is off, or None."""
+    comparison = run.comparison
+    if run.state != "waiting":
+        return f"Run {run.number} is {run.state}."
+    if not comparison or comparison.get("low") is None:
+        return "There is no comparison with an interval."
+    margin = float(comparison.get("margin") or 0.0)
+    if comparison["low"] <= margin:
+        return (
+            f"Promoting is off: the interval of the difference begins at {signed(comparison['low'])} and so does not clear the margin of "
+            f"{words.figure(margin)}. More labels would narrow it."
+        )
+    return None
+
+
+ADVICE = (
+    ("contains nan", "Fill or drop empty features in train.py, or train with a model that takes them (LightGBM does)."),
+    ("no module named", "Install that package into the environment that runs Driftline, or drop the import from train.py."),
+    ("memoryerror", "Train on a shorter span: set [retraining] window in driftline.toml."),
+    ("timeout", "Training took longer than [retraining] timeout allows: raise it in driftline.toml, or fit fewer rows or trees."),
+    ("timed out", "Training took longer than [retraining] timeout allows: raise it in driftline.toml, or fit fewer rows or trees."),
+    ("only one class", "The data set has labels of one kind only: train on a longer span, or see whether labels come in (Labels and performance)."),
+    ("no label", "No label has come for this span: see Labels and performance, then retrain."),
+    ("keyerror", "train.py names a column that features.sql does not give: compare the two."),
+)
+
+
+def advice(run: Run) -> str:
+    """What to try after a failure."""
+    text = f"{run.body.get('error') or ''} {' '.join(run.body.get('log_tail') or ())}".lower()
+    for sign, what in ADVICE:
+        if sign in text:
+            return what
+    return "Mend train.py and click Retrain: the data set of this run is the same for the next one. `driftline train` runs it in a terminal."
+
+
+def comparison_frames(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The forest (name, rows, difference, low, high; all rows first) and the calibration (side, predicted, observed, rows)."""
+    comparison = run.comparison or {}
+    forest = [{"name": "all", "rows": comparison.get("rows"), **{k: comparison.get(k) for k in ("difference", "low", "high")}}]
+    for entry in comparison.get("segments") or ():
+        forest.append({"name": f"{entry.get('segment')} {entry.get('value')}", **{k: entry.get(k) for k in ("rows", "difference", "low", "high")}})
+    calibration = [
+        {"side": side, **{k: point.get(k) for k in ("predicted", "observed", "rows")}}
+        for side in ("champion", "challenger")
+        for point in (comparison.get("calibration") or {}).get(side) or ()
+    ]
+    return pd.DataFrame(forest), pd.DataFrame(calibration, columns=["side", "predicted", "observed", "rows"])
+
+
+def table(made: list[Run], zone: str) -> pd.DataFrame:
+    rows = pd.DataFrame(
+        [
+            {
+                "run": run.number,
+                "state": run.state,
+                "trigger": run.body.get("trigger"),
+                "reason": run.body.get("reason"),
+                "as of": run.body.get("as_of"),
+                "took": words.clock((run.states[-1][1] if not run.active else int(time.time() * 1000)) - run.started),
+                "version": run.body.get("version"),
+                "run_id": run.run_id,
+            }
+            for run in made
+        ]
+    )
+    return placed(rows, zone, "as of") if len(rows) else rows
+
+
+__all__ = ["ACTIVE", "ENDED", "STATES", "Run", "advice", "comparison_frames", "frame", "hindrance", "runs", "sentence", "signed", "table", "verdict"]
