@@ -16,10 +16,16 @@ import pyarrow as pa
 
 from streams.drift.alarm import Rule
 from streams.drift.check import Limits
-from streams.drift.reference import Reference
+from streams.drift.reference import FILE, Reference
 from streams.drift.state import State
 from streams.drift.triggers import Triggers
+from streams.features.step import plan_of
+from streams.labels.step import predictions_input
 from streams.predictions.hold import boundary_after, first_run
+from streams.predictions.records import NEVER_IDLE, outcomes
+from streams.predictions.step import features_input, segments_of
+from streams.predictions.store import folder_of
+from streams.project import Project
 from streams.step import Input
 from streams.types import TIME, Batch, Int64, Output, Outputs, Schema
 
@@ -166,3 +172,38 @@ def _clock(batch: Batch, before: int | None) -> Int64:
             times[order] = batch.tables[name].column(TIME).cast(pa.int64()).to_numpy()
     clock = np.maximum.accumulate(times)
     return clock if before is None else np.maximum(clock, before)
+
+
+def reference_loader(project: Project) -> Callable[[int], Reference | None]:
+    """The reference kept beside a version's model."""
+
+    def load(version: int) -> Reference | None:
+        path = folder_of(project, version) / FILE
+        return Reference.read(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    return load
+
+
+def build(project: Project) -> Drift:
+    """The drift step of a project."""
+    schema = plan_of(project).schema
+    segments = segments_of(project, schema)
+    wished = project.drift
+    idle_after = NEVER_IDLE if project.promotion.in_step else 1000
+    every = wished.check_every_ms or 21_600_000
+    settings = Settings(
+        topic=project.topic("drift"),
+        runs=project.topic("runs"),
+        predictions=predictions_input(project.topic("predictions"), segments, idle_after),
+        outcomes=Input("outcomes", project.topic("outcomes"), outcomes(segments), "_timestamp", idle_after=idle_after),
+        features=features_input(project, schema, idle_after),
+        every=every,
+        window=max(wished.window_ms // every, 1) * every,
+        threshold=project.model.threshold,
+        first_after=project.retraining.first_after_ms,
+        segments=segments,
+        limits=Limits(wished.min_rows, wished.alpha, wished.share, wished.threshold, frozenset(wished.ignore)),
+        rule=Rule(wished.consecutive, wished.cooldown_ms),
+        triggers=Triggers(frozenset(project.retraining.triggers), project.retraining.every_ms, project.retraining.new_labels),
+    )
+    return Drift(settings, reference_loader(project))

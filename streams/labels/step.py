@@ -15,8 +15,13 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from streams.errors import ProjectError
+from streams.features.step import plan_of
 from streams.labels.expression import Expression
 from streams.predictions import records
+from streams.predictions.step import segments_of
+from streams.project import Project
+from streams.settings import did_you_mean
 from streams.step import Input
 from streams.types import PARTITION, TIME, Batch, Output, Outputs, Schema
 
@@ -180,3 +185,19 @@ def predictions_input(topic: str, segments: Schema, idle_after: int) -> Input:
     return Input("predictions", topic, records.predictions(segments), "_timestamp", idle_after=idle_after)
 
 
+
+
+def build(project: Project) -> Labels:
+    """The labels step of a project. ProjectError where [model] labels does not fit the sources."""
+    wished = project.model.labels
+    if wished is None:
+        raise ProjectError("driftline.toml names no [model] labels: there is nothing to join.")
+    source = project.input(wished.source)
+    if wished.on not in source.schema:
+        raise ProjectError(f"[model] labels are joined on {wished.on!r}, which {wished.source} does not have.{did_you_mean(wished.on, source.schema)}")
+    segments = segments_of(project, plan_of(project).schema)
+    # In step, labels must not run past predictions that wait; otherwise a quiet prediction topic holds nothing.
+    idle_after = records.NEVER_IDLE if project.promotion.in_step else source.idle_after
+    predictions = predictions_input(project.topic("predictions"), segments, idle_after)
+    settings = Settings(project.topic("outcomes"), predictions, source, wished.on, wished.maturity_ms, segments)
+    return Labels(settings, Expression(wished.value, source.schema, wished.source))

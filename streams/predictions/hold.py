@@ -32,6 +32,7 @@ class Hold:
     every: int | None
     takes_effect_after: int
     first_after: int | None
+    waits_for_people: bool = False  # a person approves: a run that is `waiting` frees the predictions
     _checked: int | None = None
     _runs: dict[str, int] = field(default_factory=dict)  # announced and not ended: as_of
     _ended: dict[str, int | None] = field(default_factory=dict)  # the version of a promoted one
@@ -53,7 +54,7 @@ class Hold:
             self._checked = max(end, self._checked if self._checked is not None else end)
 
     def ran(self, run_id: str, state: str, version: int | None) -> None:
-        if state in ENDED and not (run_id in self._ended and state == "waiting"):
+        if state in ENDED or (state == "waiting" and self.waits_for_people and run_id not in self._ended):
             self._ended[run_id] = version if state == "promoted" else None
             while len(self._ended) > KEPT:
                 del self._ended[next(iter(self._ended))]

@@ -11,8 +11,8 @@ from streams.types import Schema, Type
 NEVER_IDLE = 2**62  # an input that always holds the others back: a replay must not run past it, however long it is quiet
 CONTROL = 0  # an input whose records are taken as soon as they are read
 
-# An end of a run that frees the predictions which wait for it; a person may still promote one that is `waiting`.
-ENDED = ("waiting", "promoted", "rejected", "failed", "cancelled")
+# Ends of a run; each frees the predictions that wait for it.
+ENDED = ("promoted", "rejected", "failed", "cancelled")
 
 # Control records are read as their JSON text.
 TEXT: Schema = {"_value": Type.STRING}

@@ -16,10 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streams.errors import ModelError
+from streams.errors import ModelError, ProjectError
+from streams.features.step import plan_of
 from streams.predictions.hold import Hold
 from streams.predictions.model import Model
 from streams.predictions.records import CONTROL, TEXT
+from streams.predictions.store import model_of
+from streams.project import Project
+from streams.settings import did_you_mean
 from streams.step import Input
 from streams.types import OFFSET, PARTITION, TIME, Batch, Int64, Output, Outputs, Schema, Type
 
@@ -264,3 +268,48 @@ def _predicted(rows: pa.Table, model: Model, deployment: Deployment, settings: S
     for name in settings.segments:
         columns.setdefault(name, rows.column(name))
     return pa.table(columns)
+
+
+def features_input(project: Project, schema: Schema, idle_after: int = 1000) -> Input:
+    """The features as a later step reads them; the record's own time is the event time."""
+    places = {EVENT_PARTITION: Type.BIGINT, EVENT_OFFSET: Type.BIGINT, "_plan": Type.STRING}
+    return Input("features", project.topic("features"), {**schema, **places}, "_timestamp", idle_after=idle_after)
+
+
+def segments_of(project: Project, schema: Schema) -> Schema:
+    """The columns checks are split by. ProjectError when the features do not have one."""
+    for name in project.drift.segments:
+        if name not in schema:
+            raise ProjectError(f"[drift] segments names {name!r}, which features.sql does not give.{did_you_mean(name, schema)}")
+    return {name: schema[name] for name in project.drift.segments}
+
+
+def hold_of(project: Project) -> Hold | None:
+    """What predictions wait for; None where they never wait."""
+    promotion = project.promotion
+    if not promotion.in_step:
+        return None
+    by_people = promotion.approve == "manual"
+    return Hold(project.drift.check_every_ms, promotion.takes_effect_after_ms, project.retraining.first_after_ms, by_people)
+
+
+def build(project: Project) -> Predictions:
+    """The predictions step of a project."""
+    labels = project.model.labels
+    if labels is None:
+        raise ProjectError("driftline.toml names no [model] labels; predictions are joined with their labels by a key: name it there.")
+    plan = plan_of(project)
+    if labels.on not in plan.schema:
+        raise ProjectError(f"[model] labels are joined on {labels.on!r}, which features.sql does not give. Add it to the SELECT.")
+    settings = Settings(
+        topic=project.topic("predictions"),
+        features=features_input(project, plan.schema),
+        deployments=project.topic("deployments"),
+        source=plan.driving,
+        label_key=labels.on,
+        segments=segments_of(project, plan.schema),
+        hold=hold_of(project),
+        drift=project.topic("drift"),
+        runs=project.topic("runs"),
+    )
+    return Predictions(settings, lambda wished: model_of(project, wished.version, wished.sha256))

@@ -1,0 +1,128 @@
+"""The model registry: MLflow, embedded (SQLite and a folder) or any MLflow server. The one file that knows it.
+
+Models are stored as the files of their folder and are never loaded by MLflow: nothing is unpickled, no list of trusted types is read
+from an artifact.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+from streams.errors import ModelError  # noqa: E402 - MLflow reads the environment when it is imported
+
+ARTIFACT = "model"
+RUN = "driftline.run_id"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version. `created` is wall-clock milliseconds."""
+
+    model: str
+    version: int
+    run_id: str
+    created: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+class Registry:
+    """`uri` None: `folder`/mlflow.db with artifacts beside it."""
+
+    def __init__(self, folder: Path, uri: str | None = None) -> None:
+        self._folder, self._uri = folder, uri
+
+    @cached_property
+    def _client(self) -> Any:
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        uri = self._uri or f"sqlite:///{self._folder / 'mlflow.db'}"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def _experiment(self, model: str) -> str:
+        found = self._client.get_experiment_by_name(model)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None if self._uri else (self._folder / "mlflow-artifacts").as_uri()
+        return str(self._client.create_experiment(model, artifact_location=location))
+
+    def register(self, model: str, folder: Path, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> int:
+        """Store a model's folder as a new version and give its number. A run that registered before gets the number it had."""
+        from mlflow.exceptions import MlflowException
+
+        before = self.find(model, run_id)
+        if before is not None:
+            return before.version
+        client = self._client
+        try:
+            client.get_registered_model(model)
+        except MlflowException:
+            client.create_registered_model(model)
+        run = client.create_run(self._experiment(model), run_name=run_id, tags={RUN: run_id, **tags})
+        for name, value in metrics.items():
+            client.log_metric(run.info.run_id, name, value)
+        client.log_artifacts(run.info.run_id, str(folder), ARTIFACT)
+        client.set_terminated(run.info.run_id)
+        source = f"{run.info.artifact_uri}/{ARTIFACT}"
+        made = client.create_model_version(model, source, run_id=run.info.run_id, tags={RUN: run_id, **tags})
+        return int(made.version)
+
+    def find(self, model: str, run_id: str) -> Version | None:
+        return next((one for one in self.versions(model) if one.run_id == run_id), None)
+
+    def versions(self, model: str) -> list[Version]:
+        """All versions, oldest first."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            aliases = dict(self._client.get_registered_model(model).aliases)
+            found = list(self._client.search_model_versions(f"name = '{model}'"))
+        except MlflowException:
+            return []
+        versions = []
+        for one in found:
+            metrics = self._client.get_run(one.run_id).data.metrics if one.run_id else {}
+            mine = tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(one.version)))
+            tags = dict(one.tags)
+            versions.append(Version(model, int(one.version), tags.get(RUN, ""), int(one.creation_timestamp), tags, dict(metrics), mine))
+        return sorted(versions, key=lambda one: one.version)
+
+    def alias(self, model: str, name: str, version: int | None) -> None:
+        """Point an alias (champion, challenger) at a version; None takes it away."""
+        if version is None:
+            self._client.delete_registered_model_alias(model, name)
+        else:
+            self._client.set_registered_model_alias(model, name, str(version))
+
+    def fetch(self, model: str, version: int, to: Path) -> Path:
+        """Bring a version's files to a folder, whole or not at all. ModelError when the registry cannot give them."""
+        from mlflow.exceptions import MlflowException
+
+        waiting = to.with_name(f".{to.name}.{os.getpid()}")
+        shutil.rmtree(waiting, ignore_errors=True)
+        waiting.mkdir(parents=True)
+        try:
+            one = self._client.get_model_version(model, str(version))
+            found = self._client.download_artifacts(one.run_id, ARTIFACT, str(waiting))
+            if to.exists():
+                shutil.rmtree(to)
+            Path(found).rename(to)
+        except (MlflowException, OSError) as error:
+            raise ModelError(f"version {version} of {model} cannot be fetched from the registry: {error}") from error
+        finally:
+            shutil.rmtree(waiting, ignore_errors=True)
+        return to

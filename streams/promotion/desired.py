@@ -1,0 +1,115 @@
+"""Desired state: which version serves, as a small file in a git repository. Promotion is a commit, rollback is a revert."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from connectors.git import Repository
+from streams.errors import PromotionError
+from streams.project import Project
+
+FILE = "deployment.toml"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """`effective_from` is event time in ms, None: as soon as it is loaded. `suspended` keeps the agent from acting on the file."""
+
+    model: str
+    version: int
+    sha256: str
+    run_id: str = ""
+    effective_from: int | None = None
+    reason: str = ""
+    by: str = ""
+    suspended: bool = False
+
+    def text(self) -> str:
+        lines = [
+            f"model = {_quoted(self.model)}",
+            f"version = {self.version}",
+            f"sha256 = {_quoted(self.sha256)}",
+            f"run_id = {_quoted(self.run_id)}",
+        ]
+        if self.effective_from is not None:
+            lines.append(f"effective_from = {self.effective_from}")
+        lines += [f"reason = {_quoted(self.reason)}", f"by = {_quoted(self.by)}"]
+        if self.suspended:
+            lines.append("suspended = true")
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def read(text: str) -> Desired:
+        try:
+            value: dict[str, Any] = tomllib.loads(text)
+            found = Desired(str(value.pop("model")), int(value.pop("version")), str(value.pop("sha256")))
+            return replace(found, **value)
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+            raise PromotionError(f"{FILE} cannot be read: {error}. It names model, version and sha256.") from error
+
+
+def _quoted(text: str) -> str:
+    # JSON strings are TOML basic strings, but for DEL.
+    return json.dumps(text, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of the desired state, newest first in `history`."""
+
+    commit: str
+    at: int  # wall-clock ms
+    desired: Desired
+    message: str
+
+
+class Deployments:
+    """The deployment repository of a project."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+
+    @staticmethod
+    def of(project: Project) -> Deployments:
+        location = project.promotion.repository
+        if "://" not in location and not location.startswith("git@"):
+            location = str(project.root / location)
+        return Deployments(Repository(location, project.promotion.branch, project.state_dir / "deployments-mirror.git"))
+
+    def read(self) -> tuple[str | None, Desired | None]:
+        """The head and what it wishes; (None, None) before the first promotion."""
+        self.repository.fetch()
+        head = self.repository.head()
+        text = self.repository.read(FILE, head) if head else None
+        return head, Desired.read(text) if text is not None else None
+
+    def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
+        """Commit a wish; the commit that is there already when it wishes the same of the same run."""
+        head, before = self.read()
+        if head is not None and before is not None and branch is None and _same(before, desired):
+            return head
+        message = f"{subject}\n\n{desired.reason}\n" if desired.reason else f"{subject}\n"
+        return self.repository.commit({FILE: desired.text()}, message, desired.by, head, branch)
+
+    def history(self, limit: int = 100) -> list[Change]:
+        found = []
+        for commit in self.repository.log(FILE, limit):
+            text = self.repository.read(FILE, commit.sha)
+            if text is not None:
+                found.append(Change(commit.sha, commit.at * 1000, Desired.read(text), commit.subject))
+        return found
+
+    def before(self) -> Desired:
+        """What was wished before the version that is wished now. PromotionError when nothing was."""
+        changes = self.history()
+        for change in changes[1:]:
+            if change.desired.version != changes[0].desired.version:
+                return change.desired
+        raise PromotionError("There is no earlier version to go back to.")
+
+
+def _same(one: Desired, other: Desired) -> bool:
+    return replace(one, reason="", by="") == replace(other, reason="", by="")

@@ -1,0 +1,224 @@
+"""Runs: requests in `runs` become states in `runs`: building, training, evaluating, waiting; promotion takes it from there.
+
+One runner works at a time, one run after the other. What a dead runner left half-done is begun again from the log: a data set is named by
+positions, so it is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streams.drift.reference import FILE as REFERENCE
+from streams.drift.reference import Scored, reference_of
+from streams.errors import DriftlineError, RunError
+from streams.predictions import log
+from streams.predictions.model import Model, digest, load
+from streams.predictions.store import keep, model_of, place, registry
+from streams.project import Project
+from streams.retraining import dataset as data
+from streams.retraining.evaluate import compare
+from streams.retraining.runs import ACTIVE, Run, latest
+from streams.retraining.sources import Sources, sources_of
+from streams.retraining.train import Cancelled, Trainer, tail, train
+from streams.types import Schema
+from streams.worker.connection import Connection, KafkaConnection
+
+ATTEMPTS = 3
+HELD_OUT = 0.2  # share of the labelled rows, the newest, that a challenger is judged by
+HELD_OUT_MOST_MS = 28 * 86_400_000
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Works through the requests of one project."""
+
+    def __init__(self, project: Project, connection: Connection) -> None:
+        self._project, self._connection = project, connection
+        self._topic = project.topic("runs")
+        self._values: list[dict[str, Any]] = []
+        self._follower = log.Follower(connection, [self._topic])
+        self._sources: Sources = sources_of(project)
+        self._started = True
+
+    def close(self) -> None:
+        self._follower.close()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`."""
+        while not stop.is_set():
+            if not self.work(200):
+                stop.wait(0.05)
+
+    def work(self, timeout_ms: int = 0) -> bool:
+        """Take what is new, and carry out at most one run."""
+        self._listen(timeout_ms)
+        if not self._follower.caught_up:
+            return False
+        runs = latest(self._values)
+        self._join(runs)
+        run = next((run for run in runs.values() if run.state in ACTIVE), None)
+        if run is None:
+            return False
+        self._carry_out(run)
+        return True
+
+    def _listen(self, timeout_ms: int) -> None:
+        self._values += [record.value for record in self._follower.poll(timeout_ms) if record.value is not None]
+
+    def _join(self, runs: dict[str, Run]) -> None:
+        """A click while another click's run is under way joins it."""
+        clicked = [run for run in runs.values() if run.state in ACTIVE and not run.is_automatic]
+        for run in clicked[1:]:
+            runs[run.run_id] = self._write(run.to("cancelled", _now(), error=f"joined run {clicked[0].run_id}, which was under way"))
+
+    def _carry_out(self, run: Run) -> None:
+        if run.decision == "cancel":
+            self._write(run.to("cancelled", _now()))
+            return
+        if run.attempt >= ATTEMPTS:
+            self._write(run.to("failed", _now(), error=f"the runner ended {ATTEMPTS} times during this run; see its log. Start it again with Retrain."))
+            return
+        work = self._project.state_dir / "runs" / run.run_id
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        out = work / "train.log"
+        run = replace(run, attempt=run.attempt + 1, started_at=_now())
+        try:
+            self._steps(run, work, out)
+        except Cancelled as error:
+            self._write(self._newest(run).to("cancelled", _now(), error=error.message, log_tail=tail(out)))
+        except (DriftlineError, OSError) as error:
+            _log.warning("run %s failed: %s", run.run_id, error)
+            self._write(self._newest(run).to("failed", _now(), error=str(error), log_tail=tail(out)))
+        finally:
+            for part in ("challenger", "final"):
+                shutil.rmtree(work / part, ignore_errors=True)
+
+    def _steps(self, run: Run, work: Path, out: Path) -> None:
+        project = self._project
+        champion = self._champion()
+        if run.trigger == "first" and champion is not None:
+            self._write(run.to("cancelled", _now(), error=f"version {champion['version']} serves already"))
+            return
+        if run.as_of is None:
+            run = replace(run, as_of=self._newest_time())
+        assert run.as_of is not None
+        run = self._write(run.to("building", _now()))
+        start = run.as_of - project.retraining.window_ms if project.retraining.window_ms is not None else None
+        named = data.manifest(self._connection, self._sources.dataset, start, run.as_of, self._sources.plan, self._sources.commit())
+        whole = data.build(self._connection, self._sources.dataset, named)
+        (work / "manifest.json").write_text(named.text())
+        summary = {"sha256": named.sha256, "rows": len(whole), "unlabelled": whole.unlabelled, "cut_off": run.as_of, "plan": named.plan}
+        split, fair = _split(whole, self._cut_off(champion), project.drift.min_rows)
+        before = whole.slice((whole.times < split) & (whole.label_times <= split))
+        after = whole.slice(whole.times >= split)
+        if len(before) < 2 or len(np.unique(before.labels)) < 2:
+            raise RunError(f"There are {len(before)} labelled rows to train on, of {len(np.unique(before.labels))} class(es). Wait for more labels.")
+        run = self._write(run.to("training", _now(), dataset=summary))
+        trainer = self._trainer()
+        cancelled = lambda: self._is_cancelled(run)  # noqa: E731 - named for what it answers
+        first = train(trainer, before, work / "challenger", out, cancelled)
+        challenger = load(first, digest(first))
+        final = train(trainer, whole, work / "final", out, cancelled)
+        run = self._write(run.to("evaluating", _now(), log_tail=tail(out)))
+        scores = challenger.score(after.rows)
+        segments = {name: after.rows.column(name).to_pylist() for name in project.drift.segments}
+        names = [name for name in self._sources.schema if name not in project.drift.ignore]
+        reference = reference_of(
+            whole.rows, whole.times, Scored(after.times, scores, after.labels, segments), names,
+            project.drift.window_ms, project.drift.check_every_ms or project.drift.window_ms, project.drift.min_rows,
+        )  # fmt: skip
+        (final / REFERENCE).write_text(reference.text())
+        (final / "manifest.json").write_text(named.text())
+        comparison = None
+        if champion is not None:
+            comparison = self._compare(champion, after, scores, segments, fair)
+        metrics = {name: value for name, value in reference.performance.items() if value is not None}
+        sha256 = digest(final)
+        tags = {"dataset": named.sha256, "commit": named.commit, "plan": named.plan, "sha256": sha256, "trigger": run.trigger}
+        version = registry(project).register(project.name, final, run.run_id, metrics, tags)
+        keep(project, version, final)
+        self._write(run.to("waiting", _now(), version=version, sha256=sha256, metrics=metrics, comparison=comparison, log_tail=tail(out)))
+
+    def _compare(self, champion: dict[str, Any], after: data.Dataset, scores: Any, segments: Any, fair: bool) -> dict[str, Any]:
+        model: Model = model_of(self._project, champion["version"], champion["sha256"])
+        missing = [name for name in model.card.columns if name not in after.rows.column_names]
+        if missing:
+            raise RunError(f"The champion takes {', '.join(missing[:5])}, which features.sql no longer gives: there is nothing to compare on.")
+        threshold = self._project.model.threshold
+        found = compare(after.times, after.labels, model.score(after.rows), scores, threshold, self._project.promotion.metric, segments)
+        return {**found, "champion_version": champion["version"], "champion_saw_rows": not fair}
+
+    def _trainer(self) -> Trainer:
+        project = self._project
+        return Trainer(project.root, project.model.train, self._sources.schema, project.model.threshold, project.retraining.timeout_s)
+
+    def _champion(self) -> dict[str, Any] | None:
+        found = [record.value for record in log.records(self._connection, self._project.topic("deployments")) if record.value]
+        wished = [value for value in found if value.get("role") == "desired"]
+        return wished[-1] if wished else None
+
+    def _cut_off(self, champion: dict[str, Any] | None) -> int | None:
+        """The event time up to which the champion has seen labels."""
+        if champion is None:
+            return None
+        path = place(self._project, champion["version"]) / "manifest.json"
+        return int(json.loads(path.read_text())["cut_off"]) if path.exists() else None
+
+    def _newest_time(self) -> int:
+        """The event time that predictions have come to; the features, before there are any."""
+        for topic in ("predictions", "features"):
+            ends = [one for one in log.whole(self._connection, self._project.topic(topic)) if one.end > one.start]
+            newest = [replace(one, start=max(one.start, one.end - 1000)) for one in ends]
+            none: Schema = {}
+            times = log.table(self._connection, newest, none).column("_time").to_numpy() if newest else np.empty(0, np.int64)
+            if len(times):
+                return int(times.max())
+        raise RunError("There are no feature rows yet: nothing can be trained. Produce events first.")
+
+    def _is_cancelled(self, run: Run) -> bool:
+        self._listen(0)
+        return self._newest(run).decision == "cancel"
+
+    def _newest(self, run: Run) -> Run:
+        return latest(self._values).get(run.run_id, run)
+
+    def _write(self, run: Run) -> Run:
+        """The new state, also among what this runner knows, so that it acts on it before it reads it back."""
+        value = run.value()
+        log.append(self._connection, self._topic, [(run.run_id, value, run.as_of or 0)])
+        self._values.append(value)
+        return run
+
+
+def _split(whole: data.Dataset, seen: int | None, min_rows: int) -> tuple[int, bool]:
+    """Where the hold-out begins (event time), and whether the champion has seen none of it."""
+    place = int(len(whole) * (1 - HELD_OUT))
+    split = max(int(whole.times[place]), int(whole.times[-1]) - HELD_OUT_MOST_MS)
+    if seen is None:
+        return split, True
+    later = int((whole.times >= seen).sum())
+    if seen > split and later >= min_rows:
+        return seen, True
+    return split, seen <= split
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def register(app: Any, project: Project) -> None:
+    """Run beside a Faust app's agents, in a thread of its own."""
+    from streams.retraining.service import serve
+
+    lock = project.state_dir / "locks" / "retraining"
+    serve(app, "retraining", lambda: Runner(project, KafkaConnection(project.kafka())), lock)
