@@ -1,7 +1,6 @@
 # Every command of this repository, for people and for CI. `make help` lists them.
 BIN := .venv/bin
 FLINK := .venv-flink/bin
-export PYTHONWARNINGS ?= default
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -15,7 +14,7 @@ setup:  ## prepare .venv with the driftline command (a second call finds it read
 	@.ci/setup main
 
 demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
-	@PYTHONWARNINGS=ignore $(BIN)/driftline demo
+	$(BIN)/driftline demo
 
 test: setup  ## every test: real Kafka, real Chromium, real Flink
 	@.ci/setup flink

@@ -214,35 +214,24 @@ class Project:
 
     def bootstrap(self) -> str:
         """`host:port` of the configured broker, or of the embedded one that runs; BrokerError when none runs."""
-        if self.bootstrap_servers:
-            return self.bootstrap_servers
+        if named := os.environ.get("DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS") or self.bootstrap_servers:
+            return named
         try:
             return str(json.loads((self.state_dir / BROKER_STATE).read_text())["bootstrap"])
         except (FileNotFoundError, KeyError, ValueError):
             raise BrokerError(f"The broker of {self.name} does not run. Start it with: driftline up {self.root}") from None
 
-    def kafka(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-        """What a Kafka client needs to connect, in kafka-python's names; SASL and TLS come from DRIFTLINE_KAFKA_*."""
-        settings: dict[str, Any] = {"bootstrap_servers": self.bootstrap()}
-        for variable, key in _KAFKA_ENVIRONMENT.items():
-            if variable in environ:
-                settings[key] = environ[variable]
-        if "security_protocol" not in settings and ("sasl_mechanism" in settings or "ssl_cafile" in settings):
-            secure = "SSL" if "ssl_cafile" in settings else "PLAINTEXT"
-            settings["security_protocol"] = f"SASL_{secure}" if "sasl_mechanism" in settings else secure
-        return settings
+    @property
+    def embedded(self) -> bool:
+        """Whether the project's broker is the embedded one: the file names no other, and the environment none."""
+        return not (self.bootstrap_servers or os.environ.get("DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS"))
 
+    def kafka(self) -> dict[str, Any]:
+        """What a Kafka client needs to connect, in kafka-python's names; secrets, SASL and TLS come from DRIFTLINE_KAFKA_*."""
+        from connectors.kafka.settings import settings_from_env  # here: a project is read without a Kafka client
 
-_KAFKA_ENVIRONMENT = {
-    "DRIFTLINE_KAFKA_SECURITY_PROTOCOL": "security_protocol",
-    "DRIFTLINE_KAFKA_SASL_MECHANISM": "sasl_mechanism",
-    "DRIFTLINE_KAFKA_USERNAME": "sasl_plain_username",
-    "DRIFTLINE_KAFKA_PASSWORD": "sasl_plain_password",
-    "DRIFTLINE_KAFKA_CA": "ssl_cafile",
-    "DRIFTLINE_KAFKA_CERTIFICATE": "ssl_certfile",
-    "DRIFTLINE_KAFKA_KEY": "ssl_keyfile",
-    "DRIFTLINE_KAFKA_KEY_PASSWORD": "ssl_password",
-}
+        return settings_from_env({"bootstrap_servers": self.bootstrap()})
+
 
 _SECTIONS: dict[str, type] = {
     "drift": Drift,

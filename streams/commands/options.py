@@ -1,0 +1,91 @@
+"""What several commands share: the project they are about, and how an answer is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from streams.project import Project
+
+ProjectOption = Annotated[str, typer.Option("--project", "-p", envvar="DRIFTLINE_PROJECT", help="The project's folder.")]
+ProjectArgument = Annotated[str, typer.Argument(envvar="DRIFTLINE_PROJECT", help="The project's folder.", metavar="[PROJECT]")]
+SettingsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value for a key of driftline.toml, as in --set drift.check_every=1h. Repeatable."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as one JSON object on one line.")]
+
+
+def open_project(path: str, settings: Sequence[str] = ()) -> Project:
+    """The project in a folder, with the values given by --set: TOML values, or plain text."""
+    from streams.project import load_project
+
+    return load_project(path, dict(_setting(text) for text in settings))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    import tomllib
+
+    from streams.errors import ProjectError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ProjectError(f"--set {text}: KEY=VALUE was expected, as in --set drift.check_every=1h.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def show_json(answer: Any) -> None:
+    """One JSON object on one line; dataclasses are objects of their fields."""
+    typer.echo(json.dumps(answer, default=_plain, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    import dataclasses
+
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+    """A table for people; `empty` is said where there is no row."""
+    if not rows:
+        typer.echo(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in rows[0]:
+        number = all(isinstance(row[name], int | float | None) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(
+            *(
+                "" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+                for value in row.values()
+            )
+        )
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def at_text(ms: int | None) -> str:
+    """A time for people: UTC, to the second."""
+    if ms is None:
+        return "-"
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
