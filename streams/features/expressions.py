@@ -502,14 +502,14 @@ class Expressions:
         finally:
             self._row, self._over = None, outer
         self._rule(node, name, values)
-        columns = [Scalar(quoted(ref), kind, frozenset({ref}), ref) for ref, kind in used.items()] or [literal(1, INT)]
+        columns = [_held(ref, kind) for ref, kind in used.items()] or [literal(1, INT)]
         shape = ", ".join(f'"a{i}": "{column.kind.sql}"' for i, column in enumerate(columns))
         held = over.add("udaf:_rows", columns, (), STRING)
         rows = f"from_json({held.sql}, {text('[{' + shape + '}]')})"
-        lifted = [self._lifted(value, list(used)) for value in values]
+        lifted = [self._lifted(value, used) for value in values]
         condition = values[-1] if name.endswith("_where") else None
         if condition is not None:
-            rows = f"list_filter({rows}, lambda r: {truth(self._lifted_scalar(condition, list(used)), self.zone).sql})"
+            rows = f"list_filter({rows}, lambda r: {truth(Scalar(self._lifted(condition, used), condition.kind, condition.refs), self.zone).sql})"
         listed = f"list_transform({rows}, lambda r: {lifted[0]})"
         parts = [held, *values]
         if base == "nth_value":
@@ -517,14 +517,23 @@ class Expressions:
         kind = AGGREGATES[name][0].gives or values[0].kind
         return made(f"CAST({OVER_ROWS[base](listed)} AS {kind.sql})", kind, *parts)
 
-    def _lifted(self, value: Scalar, used: list[str]) -> str:
+    def _lifted(self, value: Scalar, used: Mapping[str, Kind]) -> str:
+        """The expression over the fields of a held row."""
         sql = value.sql
-        for i, ref in enumerate(used):
-            sql = sql.replace(f"r.{quoted(ref)}", f"r.a{i}")
+        for i, (ref, kind) in enumerate(used.items()):
+            field_ = f"CAST(r.a{i} AS {kind.sql})" if kind.name in ("BOOL", "DATE") else f"r.a{i}"
+            sql = sql.replace(f"r.{quoted(ref)}", field_)
         return sql
 
-    def _lifted_scalar(self, value: Scalar, used: list[str]) -> Scalar:
-        return Scalar(self._lifted(value, used), value.kind, value.refs)
+
+def _held(ref: str, kind: Kind) -> Scalar:
+    """A column as JSON can carry it."""
+    sql = quoted(ref)
+    if kind.name == "BOOL":
+        return Scalar(f"CAST({sql} AS INTEGER)", INT, frozenset({ref}))
+    if kind.name == "DATE":
+        return Scalar(f"CAST({sql} AS VARCHAR)", STRING, frozenset({ref}))
+    return Scalar(sql, kind, frozenset({ref}), ref)
 
 
 def _turns_into(kind: Kind, wished: Kind) -> bool:

@@ -251,6 +251,16 @@ def _contains(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     return made(f"CASE WHEN {found.sql} IS NULL THEN {nulls} ELSE {has} END", BOOL, items, value)
 
 
+def _combine(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
+    """Every way to take one item of each list, joined by the delimiter."""
+    delimiter, *lists = arguments
+    found = f"list_transform({lists[0].sql}, lambda x: coalesce(x, ''))"
+    for i, items in enumerate(lists[1:]):
+        inner = f"list_transform({items.sql}, lambda y{i}: x{i} || {delimiter.sql} || coalesce(y{i}, ''))"
+        found = f"flatten(list_transform({found}, lambda x{i}: {inner}))"
+    return made(found, list_of(STRING), *arguments)
+
+
 def _map(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     """map(k, v, k, v, ...). Of equal keys the first one counts."""
     keys, values = list(arguments[::2]), list(arguments[1::2])
@@ -268,7 +278,8 @@ def _identity(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
 def _hash(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     value = arguments[0]
     name = "STRING" if value.kind == NULL else value.kind.name
-    return made(f"hash64_{name.lower()}({value.sql})", BIGINT, value)
+    sql = f"CAST({value.sql} - DATE '1970-01-01' AS INTEGER)" if name == "DATE" else value.sql
+    return made(f"hash64_{name.lower()}({sql})", BIGINT, value)
 
 
 def _signature(role: str) -> Callable[[Sequence[Scalar], Zone], Scalar]:
@@ -281,6 +292,7 @@ def _signature(role: str) -> Callable[[Sequence[Scalar], Zone], Scalar]:
             if len(arguments) == 2:
                 size = f"CAST({arguments[1].sql} AS BIGINT)"
                 hashed = f"CASE WHEN {size} > 0 THEN CAST((CAST({hashed} AS HUGEINT) + CASE WHEN {hashed} < 0 THEN 18446744073709551616::HUGEINT ELSE 0 END) % {size} AS BIGINT) END"
+                return made(f"[{text(role)}, CAST({hashed} AS VARCHAR), CAST({size} AS VARCHAR)]", SIGNATURE, *arguments)
             return made(f"[{text(role)}, CAST({hashed} AS VARCHAR)]", SIGNATURE, *arguments)
         if value.kind == BOOL:
             shown = f"CAST(CAST({value.sql} AS INTEGER) AS VARCHAR)"
@@ -412,7 +424,7 @@ def _table() -> dict[str, tuple[Overload, ...]]:
         "size": one("LIST", INT, "CAST(len({0}) AS INTEGER)"),
         "array_contains": (Overload(("LIST", "column"), _contains),),
         "isin": (Overload(("column", "LIST"), lambda arguments, zone: _contains(arguments[::-1], zone)),),
-        "array_combine": (Overload(("STRING", "LIST", "LIST", "..."), list_of(STRING), "feature_combine({all})"),),
+        "array_combine": (Overload(("STRING", "LIST", "LIST", "..."), _combine),),
         "map": (Overload(("any", "..."), _map),),
         "map_keys": one("MAP", lambda arguments, zone: made(f"({arguments[0].sql}).keys", list_of(arguments[0].kind.of[0]), *arguments)),
         "earth_distance": (Overload(("number", "number", "number", "number"), DOUBLE, "feature_earth({0}, {1}, {2}, {3})"),),
