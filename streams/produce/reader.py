@@ -68,7 +68,10 @@ def size_of(file: str) -> int | None:
     if not path.is_file():
         return None
     if file.endswith(".parquet"):
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
+        try:
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
+        except (pa.ArrowInvalid, OSError):
+            return None
     return path.stat().st_size if path.name.endswith((".jsonl", ".ndjson", ".json")) else None
 
 
@@ -158,8 +161,10 @@ def _chunk(
         reasons[int(row)] = (
             f"the event time {source.time} = {int(ms)} is {ahead} ahead; at most {duration_text(source.max_ahead_ms)} are let through (max_ahead)"
         )
-    for row in np.flatnonzero(values.length > LARGEST):
-        reasons[int(row)] = f"{int(values.length[row]):,} bytes; a record has at most {LARGEST:,}, so it is not sent"
+    keys = _keys(table, good, rows, source)
+    size = values.length + np.maximum(keys.length, 0)
+    for row in np.flatnonzero(size > LARGEST):
+        reasons[int(row)] = f"{int(size[row]):,} bytes with its key; a record has at most {LARGEST:,}, so it is not sent"
     times = np.full(rows, -1, np.int64)
     usable = known & ~far
     times[good[usable]] = at[usable]
@@ -169,8 +174,7 @@ def _chunk(
     if usable.any() and newest is None:
         running = np.where(running < 0, int(at[usable][0]), running)  # bad rows before the first good one go with it
     times = np.where(times < 0, running, times)
-    keys = _keys(table, good, rows, source)
-    keep = values.length <= LARGEST
+    keep = size <= LARGEST
     if drop is not None:
         keep &= ~drop
     place = np.cumsum(keep) - 1
