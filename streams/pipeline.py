@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
+from connectors.formats import json
 from streams.errors import ProjectError
-from streams.project import Project
+from streams.events.decode import Format
+from streams.project import Project, Source
 from streams.sensors import Sensor
 from streams.settings import did_you_mean
 from streams.step import Input, Step
@@ -43,17 +46,24 @@ def readers(project: Project, inputs: tuple[Input, ...]) -> dict[str, Reader]:
 
 
 def reader(project: Project, rank: int, one: Input) -> Reader:
-    from connectors.formats import json
+    """Of a source, what its schema does not know is refused; of the project's own topics it is passed over."""
+    for name, source in project.sources.items():
+        if project.topic(name) == one.topic:
+            return Reader(rank, one, _source_format(project, source), strict=True)
+    return Reader(rank, one, json.decode, strict=False)
 
-    is_source = any(project.topic(name) == one.topic for name in project.sources)
-    return Reader(rank, one, json.decode, is_source)
+
+def _source_format(project: Project, source: Source) -> Format:
+    if source.format == "avro":
+        return import_module("connectors.formats.avro").decoder(project, source)  # type: ignore[no-any-return]
+    return partial(json.decode, required=(source.time,), strict=True)
 
 
 def recorded_by(project: Project, step: Step) -> frozenset[str]:
     """The sources whose refused and late rows this step records: a source's first reader does, in the order of STEPS."""
     sources = {project.topic(name) for name in project.sources}
     mine = {one.topic: one.name for one in step.inputs if one.topic in sources}
-    if step.name != "features" and project.engine.features == "embedded":
+    if step.name != "features" and "features" in DRIVEN and mine:
         for one in build(project, "features").inputs:
             mine.pop(one.topic, None)
     return frozenset(mine.values())

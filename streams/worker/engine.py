@@ -71,6 +71,7 @@ class Worker:
         self._newest_timestamp = -1
         self._committed_at = self._snapshot_at = self._lag_at = 0.0
         self._waiting_for: list[Slot] = []
+        self._met = False  # a driving row was taken by this worker
         self._opened: list[Callable[[], None]] = []
 
     def stop(self) -> None:
@@ -85,7 +86,7 @@ class Worker:
         try:
             self.open()
             while not self._stopping.is_set():
-                if not self.work(self.wait(0.02 if self._merge.rows else 0.1)) and until():
+                if not self.work(self.wait(self.patience)) and until():
                     break
             self._write.drain()
         except BaseException as error:
@@ -118,6 +119,11 @@ class Worker:
         """End the threads and close the clients; what was not committed is as if it had never been read."""
         while self._opened:
             self._opened.pop()()
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for more before looking again at what waits for a quiet partition."""
+        return 0.02 if self._merge.rows else 0.1
 
     def wait(self, timeout: float) -> list[Fetched]:
         """What has been read since; empty after `timeout` seconds."""
@@ -187,12 +193,14 @@ class Worker:
     def _take(self) -> tuple[Taken | None, set[Slot]]:
         if not self._merge.rows:
             return None, set()
-        hold, limit = self.step.hold(), self.settings.batch_rows
+        # the first row alone: a step may only know from it what later rows must wait for
+        hold, limit = self.step.hold(), self.settings.batch_rows if self._met else 1
         taken, idle = self._merge.take(hold=hold, limit=limit), set[Slot]()
         if taken is None and (idle := self._idle()):
             taken = self._merge.take(idle, hold, limit)
         self._waiting_for = [] if taken is not None else self._merge.holding(idle)
         self._fetch.blocked(taken is None)
+        self._met = self._met or (taken is not None and self._merge.inputs[-1].name in taken.batch.tables)
         return taken, idle if taken is not None else set()
 
     def _idle(self) -> set[Slot]:

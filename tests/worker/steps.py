@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from streams.project import Project
 from streams.step import Input
 from streams.types import OFFSET, PARTITION, TIME, Batch, Output, Outputs, Type
 
@@ -60,3 +61,9 @@ class Chain:
 
     def restore(self, state: Mapping[str, bytes]) -> None:
         self.link = json.loads(state["link"])
+
+
+def build(project: Project) -> Chain:
+    """The step of a project whose sources are `a` and `b`, `b` driving."""
+    inputs = tuple(project.input(name) for name in sorted(project.sources))
+    return Chain(inputs, project.topic("features"), max(source.partitions for source in project.sources.values()))

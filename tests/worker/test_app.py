@@ -1,0 +1,134 @@
+"""The whole process, killed and restarted, against what the same step gives undisturbed in memory."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from connectors.kafka.columns import Bytes
+from connectors.kafka.consumer import ColumnarConsumer
+from connectors.kafka.producer import ColumnarProducer
+from streams.events.decode import WATERMARK
+from streams.project import Project
+from streams.worker.status import read_statuses
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+ROOT = Path(__file__).parents[2]
+
+
+_STARTED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_left() -> Iterator[None]:
+    yield
+    for process in _STARTED:
+        if process.poll() is None:
+            process.send_signal(signal.SIGUSR1)  # its stacks go to its log, for whoever looks why it still runs
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    _STARTED.clear()
+
+
+def start(project: Project) -> subprocess.Popen[bytes]:
+    with open(project.root / "log", "ab") as log:
+        _STARTED.append(
+            subprocess.Popen([sys.executable, "-m", "tests.worker.run_chain", str(project.root)], cwd=ROOT, stdout=log, stderr=log)
+        )
+    return _STARTED[-1]
+
+
+def produce(project: Project, rounds: range, rows: int = 50) -> None:
+    """Rows of all partitions by event time, each round closed by watermarks."""
+    with ColumnarProducer(project.kafka(), "producer") as producer:
+        for number in rounds:
+            producer.begin()
+            for source, partitions in (("a", 2), ("b", 1)):
+                for partition in range(partitions):
+                    at = [number * 1000 + row * 17 % 1000 for row in range(rows)]
+                    values = [json.dumps({"card": f"c{row}", "at": time, "amount": 1.5}).encode() for row, time in enumerate(at)]
+                    stamps = np.full(rows, time.time_ns() // 1_000_000)
+                    producer.send(project.topic(source), partition, stamps, None, Bytes.of(values))
+                    mark = [[(WATERMARK, str(number * 1000 + 999).encode())]]
+                    producer.send(project.topic(source), partition, stamps[:1], None, Bytes.nulls(1), mark)
+            producer.commit()
+
+
+def read(project: Project, topic: str) -> list[tuple[int, bytes | None]]:
+    found = []
+    with ColumnarConsumer(project.kafka()) as consumer:
+        parts = [(project.topic(topic), partition) for partition in consumer.partitions(project.topic(topic))]
+        consumer.assign(parts)
+        ends = consumer.end_offsets(parts)
+        while any(consumer.position(part) < ends[part] for part in parts):
+            for records in consumer.poll(100):
+                found += [(records.partition, records.values[row]) for row in range(len(records))]
+    return found
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.1)
+
+
+def rows(project: Project) -> list[bytes | None]:
+    return sorted(value for _, value in read(project, "features") if value)
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(30)
+
+
+def test_killed_at_any_moment_it_gives_what_an_undisturbed_run_gives(make_project: Callable[..., Project]) -> None:
+    whole, torn = make_project(), make_project()
+    for project in (whole, torn):
+        produce(project, range(20))
+    worker = start(torn)
+    for number in range(20, 24):
+        wait_for(lambda: len(read(torn, "features")) >= 100)
+        produce(torn, range(number, number + 1))
+        time.sleep(0.1 * (number - 20))
+        worker.kill()
+        worker.wait()
+        worker = start(torn)
+    wait_for(lambda: len(read(torn, "features")) >= 1200)
+    assert end(worker) == 0
+    produce(whole, range(20, 24))
+    worker = start(whole)
+    wait_for(lambda: len(read(whole, "features")) >= 1200)
+    assert end(worker) == 0
+    assert rows(torn) == rows(whole)
+
+
+def test_a_second_worker_stands_by_and_takes_over(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    produce(project, range(2))
+    first = start(project)
+    wait_for(lambda: len(read(project, "features")) == 100)
+    second = start(project)
+    wait_for(lambda: "stands by" in (project.root / "log").read_text())
+    first.kill()
+    first.wait()
+    produce(project, range(2, 4))
+    wait_for(lambda: len(read(project, "features")) == 200)
+    status = next(read_statuses(project))
+    assert status["step"] == "chain" and status["pid"] == second.pid
+    answer = json.load(urllib.request.urlopen(status["web"]))
+    assert answer["steps"][0]["state"] == "running"
+    assert end(second) == 0
