@@ -105,9 +105,9 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
             return b
         for _ in range(batches[b, 2]):
             length, p = _read_varint(buffer, p, limit)
-            end = p + length
-            if p < 0 or length < 0 or end > limit:
+            if p < 0 or length < 0 or length > limit - p:
                 return b
+            end = p + length
             p += 1  # attributes, unused by the protocol
             delta, p = _read_varint(buffer, p, end)
             if p < 0:
@@ -118,13 +118,13 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
                 return b
             offset[i] = base_offset + delta
             n, p = _read_varint(buffer, p, end)
-            if p < 0 or p + max(n, 0) > end:
+            if p < 0 or n > end - p:
                 return b
             key_at[i] = p
             key_len[i] = n if n >= 0 else -1
             p += max(n, 0)
             n, p = _read_varint(buffer, p, end)
-            if p < 0 or p + max(n, 0) > end:
+            if p < 0 or n > end - p:
                 return b
             value_at[i] = p
             value_len[i] = n if n >= 0 else -1
@@ -136,10 +136,10 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
             header_count[i] = n
             for _h in range(n):
                 size, p = _read_varint(buffer, p, end)
-                if p < 0 or size < 0 or p + size > end:
+                if p < 0 or size < 0 or size > end - p:
                     return b
                 size, p = _read_varint(buffer, p + size, end)
-                if p < 0 or p + max(size, 0) > end:
+                if p < 0 or size > end - p:
                     return b
                 p += max(size, 0)
             if p != end:
@@ -277,7 +277,7 @@ def decompress(codec: int, data: memoryview) -> bytes:
             return zstandard.ZstdDecompressor().decompressobj().decompress(data)  # frames by streams do not state their size
         if codec == SNAPPY:
             return _snappy(data)
-    except (RuntimeError, OSError, EOFError, zlib.error, zstandard.ZstdError, snappy.UncompressError) as error:
+    except (RuntimeError, OSError, EOFError, MemoryError, zlib.error, zstandard.ZstdError, snappy.UncompressError) as error:
         raise ValueError(str(error)) from error
     raise ValueError(f"compression codec {codec} is unknown; known are gzip, snappy, lz4 and zstd")
 

@@ -10,7 +10,6 @@ from typing import Any
 import kafka.errors
 import numpy as np
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
@@ -18,6 +17,7 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError
 from connectors.kafka import batches as wire
 from connectors.kafka import seams, settings as _settings
+from connectors.kafka.admin import admin, topic_config
 from connectors.kafka.columns import Bytes
 from connectors.kafka.consumer import TopicPart, _unreachable
 from streams.errors import BrokerError
@@ -62,7 +62,6 @@ class ColumnarProducer:
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
         self._fenced: FencedError | None = None
-        self._admin: KafkaAdminClient | None = None
         self._producer = self._connect()
 
     def begin(self) -> None:
@@ -180,9 +179,6 @@ class ColumnarProducer:
             pass  # closing anyway: the broker aborts it after transaction_timeout_ms at the latest
         finally:
             self._producer.close(timeout=5)
-            if self._admin is not None:
-                self._admin.close()
-                self._admin = None
 
     def __enter__(self) -> ColumnarProducer:
         return self
@@ -191,7 +187,14 @@ class ColumnarProducer:
         self.close()
 
     def partitions(self, topic: str) -> set[int]:
-        """The partition numbers of a topic; BrokerError where there is none."""
+        """The partition numbers of a topic; BrokerError where there is none.
+
+        The sender learns the topic's leaders by this alone: without it batches that were handed over would wait for ever.
+        """
+        with admin(self.settings) as opened:  # kafka-python would wait max_block_ms for a topic that is not there
+            kind = kafka.errors.for_code(opened.describe_topics([topic])[0]["error_code"])
+        if kind is not kafka.errors.NoError and not issubclass(kind, kafka.errors.RetriableError) or kind is kafka.errors.UnknownTopicOrPartitionError:
+            raise BrokerError(f"topic {topic} cannot be written: {kind.__name__}; create it first (ensure_topics)")
         try:
             found = self._producer.partitions_for(topic)
         except kafka.errors.KafkaError as error:
@@ -202,7 +205,8 @@ class ColumnarProducer:
         options = {
             "linger_ms": 0,
             "metrics_enabled": False,
-            "retry_backoff_ms": 20,
+            # also what the sender sleeps when the broker is still ending the transaction before: 20 ms here is 20 ms a commit
+            "retry_backoff_ms": 5,
             "max_request_size": 16 << 20,
             **_settings.client(
                 self.settings, "compression_type", "max_request_size", "delivery_timeout_ms", "transaction_timeout_ms", "max_block_ms"
@@ -232,20 +236,15 @@ class ColumnarProducer:
         self._producer = self._connect()
 
     def _limit(self, topic: str, partition: int) -> int:
-        """max.message.bytes of a topic, asked once, after its partitions are known.
-
-        Without asking for the partitions, the sender never learns the topic's leader and its batches wait for ever.
-        """
-        if topic not in self._partitions or partition not in self._partitions[topic]:
+        """max.message.bytes of a topic, asked at its first use."""
+        if topic not in self._limits:
+            self._partitions[topic] = self.partitions(topic)
+            with admin(self.settings) as opened:
+                self._limits[topic] = int(topic_config(opened, topic).get("max.message.bytes", 1_048_588))
+        if partition not in self._partitions[topic]:
             self._partitions[topic] = self.partitions(topic)
             if partition not in self._partitions[topic]:
                 raise BrokerError(f"{topic} has no partition {partition}, only {sorted(self._partitions[topic])}")
-        if topic not in self._limits:
-            from connectors.kafka.admin import topic_config
-
-            if self._admin is None:
-                self._admin = KafkaAdminClient(**_settings.client(self.settings))
-            self._limits[topic] = int(topic_config(self._admin, topic).get("max.message.bytes", 1_048_588))
         return self._limits[topic]
 
     def _hand_over(self, tp: TopicPartition, body: bytearray, count: int, first: int, newest: int) -> None:
