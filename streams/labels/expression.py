@@ -35,7 +35,7 @@ class Expression:
         """One boolean or NULL a row."""
         self._connection.register("events", rows.select(self._names))
         try:
-            found = self._connection.execute(self._query).to_arrow_table()
+            found = self._connection.sql(self._query).to_arrow_table()
         finally:
             self._connection.unregister("events")
         return found.column("label")

@@ -107,7 +107,7 @@ def manifest(connection: Connection, source: Source, start: int | None, cut_off:
 
 
 def _until(connection: Connection, whole: OffsetRange, schema: Schema, time: str, cut_off: int) -> OffsetRange:
-    rows = log.table(connection, [whole], {name: kind for name, kind in schema.items() if name == time}, time)
+    rows = log.table(connection, [whole], {time: schema.get(time, Type.BIGINT)}, time)
     offsets = rows.column("_offset").to_numpy()[rows.column(TIME).to_numpy() < cut_off]
     return OffsetRange(whole.topic, whole.partition, whole.start, int(offsets.max()) + 1 if len(offsets) else whole.start)
 

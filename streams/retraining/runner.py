@@ -29,7 +29,7 @@ from streams.retraining.evaluate import compare
 from streams.retraining.runs import ACTIVE, Run, latest
 from streams.retraining.sources import Sources, sources_of
 from streams.retraining.train import Cancelled, Trainer, tail, train
-from streams.types import Schema
+from streams.types import Type
 from streams.worker.connection import Connection, KafkaConnection
 
 ATTEMPTS = 3
@@ -179,8 +179,7 @@ class Runner:
         for topic in ("predictions", "features"):
             ends = [one for one in log.whole(self._connection, self._project.topic(topic)) if one.end > one.start]
             newest = [replace(one, start=max(one.start, one.end - 1000)) for one in ends]
-            none: Schema = {}
-            times = log.table(self._connection, newest, none).column("_time").to_numpy() if newest else np.empty(0, np.int64)
+            times = log.table(self._connection, newest, {"_timestamp": Type.BIGINT}).column("_time").to_numpy() if newest else np.empty(0, np.int64)
             if len(times):
                 return int(times.max())
         raise RunError("There are no feature rows yet: nothing can be trained. Produce events first.")
