@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import JsonOption, ProjectArgument, SettingsOption, at_text, open_project, show_json, show_table
+from streams.commands.options import JsonOption, ProjectArgument, SettingsOption, age_text, at_text, open_project, show_json, show_table
 
 if TYPE_CHECKING:
     from streams.supervisor.status import StepStatus
@@ -123,12 +123,12 @@ def status(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
             ],
             "",
         )
-    if answer.steps:
+    if answer.steps and answer.running:
         show_table([_step_row(one) for one in answer.steps], "")
     if answer.topics:
         show_table([{"topic": one.name, "partitions": one.partitions, "records": one.records} for one in answer.topics], "")
     for alarm in answer.alarms[-5:]:
-        typer.echo(f"alarm {at_text(alarm['end'])} {alarm['kind']}: {alarm['reason']}")
+        typer.echo(f"alarm at {at_text(alarm['end'])}, {alarm['kind']}: {alarm['reason']}")
     for one in answer.runs:
         typer.echo(f"run {one['run_id']}: {one['state']} ({one['reason']})")
 
@@ -139,7 +139,7 @@ def _step_row(one: StepStatus) -> dict[str, object]:
         "state": one.state,
         "rows/s": one.rows_per_second,
         "lag": one.lag,
-        "behind_ms": one.freshness_ms,
+        "age": None if one.freshness_ms is None else age_text(one.freshness_ms),
         "event_time": at_text(one.event_time),
         "dead_letters": one.dead_letters,
         "late": one.late,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,15 +70,22 @@ def show_table(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
         number = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+        long = any(len(str(row[name])) > 40 for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold", no_wrap=not long)
     for row in rows:
-        table.add_row(
-            *(
-                "" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-                for value in row.values()
-            )
-        )
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        table.add_row(*(_cell(value) for value in row.values()))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a pipe or a file has no width
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
 
 
 def at_text(ms: int | None) -> str:
@@ -89,3 +95,15 @@ def at_text(ms: int | None) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def age_text(ms: int) -> str:
+    """An age for people: its largest unit.
+
+    >>> age_text(420), age_text(7_400), age_text(7_200_000)
+    ('420 ms', '7.4 s', '2.0 h')
+    """
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if ms >= size:
+            return f"{ms / size:.1f} {unit}"
+    return f"{ms} ms"
