@@ -131,7 +131,7 @@ class Decoder:
                     floats[slot, row] = cell
                 else:
                     ints[slot, row] = cell
-        if unknown.any():
+        if not self.strict and unknown.any():
             first = int(unknown.argmax())
             self._exact(values[first])  # for their names; counts them too
             self.unknown_fields += int(unknown.sum()) - int(unknown[first])
@@ -188,7 +188,7 @@ class Decoder:
         strange = [name for name in found if name not in self.schema]
         if strange:
             self.unknown_fields += len(strange)
-            self.unknown_names.update(name[:100] for name in strange[: 20 - len(self.unknown_names)])
+            self.unknown_names.update(name[:100] for name in strange[: max(20 - len(self.unknown_names), 0)])
             if self.strict:
                 raise Unreadable(f"field {strange[0]} is not in the schema, and the source is strict")
         cells = []
