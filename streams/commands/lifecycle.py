@@ -41,7 +41,7 @@ def init(
     ] = "blank",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a project: driftline.toml, features.sql, train.py and what belongs to them."""
+    """Make a project from a template."""
     from pathlib import Path
 
     from streams.supervisor.init import init as write
@@ -64,7 +64,10 @@ def up(
     settings: SettingsOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Start the broker (unless the project names one), the streams and the dashboard."""
+    """Start broker, streams and dashboard.
+
+    The broker is the embedded one, unless the project names another.
+    """
     opened = open_project(project, settings)
     if detach:
         from streams.supervisor.detach import up_detached
@@ -93,7 +96,7 @@ def up(
 
 
 def down(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
-    """Stop all that runs for a project. Its state stays."""
+    """Stop all that runs; the state stays."""
     from streams.supervisor.detach import down as stop
 
     opened = open_project(project)
@@ -105,7 +108,10 @@ def down(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
 
 
 def status(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
-    """Say what runs: processes, topics, lag, rows a second, freshness, the live model, alarms."""
+    """Say what runs, and how it is.
+
+    Processes, steps with lag, rows a second and freshness, topics, the live model, alarms, runs.
+    """
     from streams.supervisor.status import read_status
 
     answer = read_status(open_project(project))

@@ -107,3 +107,36 @@ def age_text(ms: int) -> str:
         if ms >= size:
             return f"{ms / size:.1f} {unit}"
     return f"{ms} ms"
+
+
+def time_ms(text: str | None, where: str) -> int | None:
+    """Milliseconds of a time as people write it; UTC where no zone is named.
+
+    >>> time_ms("2013-06-29", "--from"), time_ms("2013-06-29T06:00:00-04:00", "--from"), time_ms("1372464000000", "--from")
+    (1372464000000, 1372500000000, 1372464000000)
+    """
+    if text is None:
+        return None
+    from datetime import UTC, datetime
+
+    from streams.errors import DriftlineError
+
+    if text.isdigit() and len(text) > 8:
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise DriftlineError(
+            f"{where}: {text!r} is no time; write 2013-06-29, 2013-06-29T06:00:00Z, or milliseconds since the epoch."
+        ) from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def me() -> str:
+    """Who acts, for records and commits."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import JsonOption, ProjectOption, SettingsOption, open_project, show_json
+from streams.commands.options import JsonOption, ProjectOption, SettingsOption, open_project, show_json, time_ms
 
 if TYPE_CHECKING:
     from streams.produce.chunk import Bad
@@ -37,6 +37,9 @@ def produce(
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Rows a second.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Event time over wall time: 3600 plays an hour in a second.")] = None,
+    speed_from: Annotated[
+        str | None, typer.Option("--speed-from", metavar="TIME", help="Event time from which --speed holds; before it, as fast as it goes.")
+    ] = None,
     on_bad: Annotated[
         str, typer.Option("--on-bad", metavar="send|skip|stop", help="What becomes of a row that does not fit the schema.")
     ] = "send",
@@ -47,7 +50,10 @@ def produce(
     settings: SettingsOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Send rows of JSONL, CSV or Parquet files (or JSONL from standard input) to sources."""
+    """Send files or standard input to sources.
+
+    JSONL, CSV and Parquet files; JSONL from standard input.
+    """
     from streams.errors import DriftlineError
     from streams.produce.replays import Replay, find, finished
     from streams.produce.send import ON_BAD
@@ -57,7 +63,11 @@ def produce(
     one_of(on_bad, ON_BAD, "--on-bad")
     if rate is not None and speed is not None:
         raise DriftlineError("--rate and --speed exclude each other: rows a second, or event time over wall time.")
-    replay = find(opened, resume) if resume else Replay(_files(opened, what or [], all_from), rate, speed, on_bad)
+    replay = (
+        find(opened, resume)
+        if resume
+        else Replay(_files(opened, what or [], all_from), rate, speed, time_ms(speed_from, "--speed-from"), on_bad)
+    )
     try:
         sent = _send(opened, replay, again, quiet or as_json)
     except KeyboardInterrupt:

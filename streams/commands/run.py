@@ -26,7 +26,10 @@ def run(
     project: ProjectOption = ".",
     settings: SettingsOption = [],  # noqa: B006
 ) -> None:
-    """Run steps in this process until Ctrl-C. Several processes may run the same step: one works, the others stand by."""
+    """Run steps in this process.
+
+    Until Ctrl-C. Several processes may run the same step: one works, the others stand by.
+    """
     from streams.settings import one_of
     from streams.worker.app import run_steps
 

@@ -20,6 +20,7 @@ class Pace:
 
     rate: float | None = None
     speed: float | None = None
+    starts: int | None = None  # event time (ms) from which it holds: what is before goes as fast as it goes
 
     @property
     def paced(self) -> bool:

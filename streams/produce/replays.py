@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -24,6 +24,7 @@ class Replay:
     files: Mapping[str, tuple[str, ...]]
     rate: float | None = None
     speed: float | None = None
+    speed_from: int | None = None  # event time (ms) from which the pace holds
     on_bad: str = "send"
     pid: int = 0
     created: float = 0.0
@@ -44,7 +45,7 @@ class Replay:
 def begun(project: Project, replay: Replay) -> Replay:
     """Write down that this process sends it."""
     me = psutil.Process()
-    mine = Replay(replay.files, replay.rate, replay.speed, replay.on_bad, me.pid, me.create_time())
+    mine = replace(replay, pid=me.pid, created=me.create_time())
     file = _file(project, replay.id)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(asdict(mine), indent=1))

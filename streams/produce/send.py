@@ -18,7 +18,7 @@ from streams.errors import DriftlineError
 from streams.events.decode import WATERMARK
 from streams.produce.chunk import FILE_BITS, Bad, Chunk
 from streams.produce.merge import Feed, Flush, Merge
-from streams.produce.pace import TICK, Pace
+from streams.produce.pace import AT_ONCE, TICK, Pace
 from streams.produce.reader import Start, read_file, size_of
 from streams.produce.replays import STDIN, Replay, begun, finished
 from streams.project import Project, Source
@@ -105,7 +105,7 @@ def send(
     """
     for source in replay.files:
         project.source(source)
-    pace, group = Pace(replay.rate, replay.speed), replay.group(project)
+    pace, group = Pace(replay.rate, replay.speed, replay.speed_from), replay.group(project)
     settings = project.kafka()
     topics = wanted_topics(project)
     ensure_topics(settings, {project.topic(source): topics[project.topic(source)] for source in replay.files})
@@ -144,8 +144,15 @@ def send(
 
 
 def _flushes(merge: Merge, pace: Pace, stopped: Callable[[], bool]) -> Iterator[Flush]:
-    first = merge.first_time()
-    started, sent, said = time.monotonic(), 0, None
+    first, said = merge.first_time(), None
+    if pace.starts is not None:
+        while not stopped() and first is not None and first < pace.starts:
+            flush = merge.take(AT_ONCE, pace.starts - 1)
+            first, said = merge.first_time(), flush.through
+            yield flush
+            if flush.last:
+                return
+    started, sent = time.monotonic(), 0
     while not stopped():
         elapsed = time.monotonic() - started
         due = pace.due(sent, elapsed)
