@@ -32,7 +32,11 @@ class Input:
 
 
 class Step(Protocol):
-    """A stream processor without IO. The same batches in the same order give the same outputs, however they are cut."""
+    """A stream processor without IO. The same batches in the same order give the same outputs, however they are cut.
+
+    Two things a step may have beside: `marked`, topics of its outputs that are told how far event time has come, also when there are no
+    rows; and `frontier(time) -> Outputs`, which tells the step itself: all rows to come are at or past `time` (late ones apart).
+    """
 
     @property
     def name(self) -> str: ...

@@ -26,8 +26,9 @@ class Features:
 
     name = "features"
 
-    def __init__(self, program: Program, plan: Plan, inputs: tuple[Input, ...], topic: str, partitions: int = 1) -> None:
+    def __init__(self, program: Program, plan: Plan, inputs: tuple[Input, ...], topic: str, partitions: int = 1, in_step: bool = False) -> None:
         self.plan, self.inputs = plan, inputs
+        self.marked = (topic,) if in_step else ()  # predictions that wait must know how far event time has come
         self._program, self._topic, self._partitions = program, topic, partitions
         self.signature = plan.hash
         self._empty = {one.name: nothing(one.schema) for one in inputs}
@@ -82,7 +83,7 @@ def build(project: Project) -> Features:
     plan = plan_of(project)
     names = [name for name in plan.sources if name != plan.driving]
     inputs = tuple(project.input(name) for name in [*names, plan.driving])
-    return Features(Program(plan), plan, inputs, project.topic("features"), project.partitions)
+    return Features(Program(plan), plan, inputs, project.topic("features"), project.partitions, project.promotion.in_step)
 
 
 def plan_of(project: Project) -> Plan:

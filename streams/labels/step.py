@@ -38,6 +38,7 @@ class Settings:
     on: str
     maturity: int
     segments: Schema = field(default_factory=dict)
+    in_step: bool = False  # drift waits for the outcomes of its event time: tell it how far that has come
 
 
 class Labels:
@@ -48,6 +49,7 @@ class Labels:
     def __init__(self, settings: Settings, expression: Expression) -> None:
         self._settings = settings
         self._expression = expression
+        self.marked = (settings.topic,) if settings.in_step else ()
         schema = records.outcomes(settings.segments)
         self._columns = [*("prediction_id", "label_key", "score", "prediction", "model", "version"), *settings.segments]
         self._arrow = {name: kind.arrow for name, kind in schema.items()}
@@ -199,5 +201,5 @@ def build(project: Project) -> Labels:
     # In step, labels must not run past predictions that wait; otherwise a quiet prediction topic holds nothing.
     idle_after = records.NEVER_IDLE if project.promotion.in_step else source.idle_after
     predictions = predictions_input(project.topic("predictions"), segments, idle_after)
-    settings = Settings(project.topic("outcomes"), predictions, source, wished.on, wished.maturity_ms, segments)
+    settings = Settings(project.topic("outcomes"), predictions, source, wished.on, wished.maturity_ms, segments, project.promotion.in_step)
     return Labels(settings, Expression(wished.value, source.schema, wished.source))

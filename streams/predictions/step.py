@@ -72,6 +72,7 @@ class Predictions:
         self._load = load
         self._clock = clock
         self._hold = settings.hold
+        self.marked = (settings.topic,) if settings.hold is not None else ()
         self._time: int | None = None  # the greatest event time scored so far
         self._serving: Deployment | None = None
         self._model: Model | None = None
@@ -90,11 +91,6 @@ class Predictions:
     @property
     def serving(self) -> Deployment | None:
         return self._serving
-
-    def arrives(self, time: int) -> None:
-        """The first feature row has this event time; what must wait is counted from there."""
-        if self._hold is not None:
-            self._hold.starts(time)
 
     def hold(self) -> int | None:
         return self._hold.until() if self._hold is not None else None

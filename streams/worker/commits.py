@@ -19,7 +19,8 @@ class Commit:
     """Commit `number` of a step: the offset ranges it read, and the frontier it took all waiting rows up to.
 
     `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for,
-    `ahead` the records (topic, partition, offset) that were refused because their time was in the future of the wall clock.
+    `ahead` the records (topic, partition, offset) that were refused because their time was in the future of the wall clock. `mark` is the
+    event time that the step was told has come (see Step.frontier), None where it was told nothing.
     """
 
     step: str
@@ -31,6 +32,7 @@ class Commit:
     idle: tuple[Part, ...] = ()
     ahead: tuple[tuple[str, int, int], ...] = ()
     at: int = 0
+    mark: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(
@@ -44,6 +46,7 @@ class Commit:
                 "idle": self.idle,
                 "ahead": self.ahead,
                 "at": self.at,
+                "mark": self.mark,
             },
             separators=(",", ":"),
         )
@@ -62,6 +65,7 @@ class Commit:
             tuple((topic, partition) for topic, partition in found["idle"]),
             tuple((topic, partition, offset) for topic, partition, offset in found["ahead"]),
             found["at"],
+            found.get("mark"),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from streams.worker.commits import Commit, Standing, still_ahead
 from streams.worker.connection import Connection, Consumer, Part
 from streams.worker.fetch import Fetch, Fetched
 from streams.worker.merge import Merge, Progress, Slot, Taken
+from streams.worker.reorder import ALWAYS
 from streams.worker.recovery import recover
 from streams.worker.replay import Reader
 from streams.worker.snapshots import Snapshot, Snapshots, now_ms
@@ -73,6 +74,9 @@ class Worker:
         self._waiting_for: list[Slot] = []
         self._met = False  # a driving row was taken by this worker
         self._opened: list[Callable[[], None]] = []
+        self._marked = 0
+        self._marking: set[int] = set()  # ranks of the inputs whose event time counts
+        self._marked_parts: list[Part] = []
 
     def stop(self) -> None:
         """Ask a running worker to end; what it has begun is committed."""
@@ -164,6 +168,9 @@ class Worker:
             self.sensor,
             self.settings.signature,
         )
+        self._marking = {reader.rank for reader in self._readers.values() if reader.input.idle_after > 0}
+        marked: Sequence[str] = getattr(self.step, "marked", ())
+        self._marked_parts = [(topic, partition) for topic in marked for partition in self._lookup.partitions(topic)]
         self._merge, self._standing = found.merge, replace(found.standing, progress=self._parts(found.merge))
         self._snapshot_at = time.monotonic()
 
@@ -181,14 +188,30 @@ class Worker:
         taken, idle = self._take()
         progress = self._parts()
         moved = progress != self._standing.progress and time.monotonic() - self._committed_at >= IDLE_COMMIT_S
-        if taken is None and not self._refused and not moved:
+        if taken is None and not self._refused and not moved and self._mark() is None:
             return False
-        outputs = self._process(taken) if taken is not None else {}
+        mark = self._mark() if taken is None else None
+        outputs = self._process(taken) if taken is not None else self._come_to(mark)
         refused, self._refused = self._refused, []
         if refused:
             self.sensor.on_refused(self.step.name, len(refused))
-        self._hand_over(taken, outputs, refused, idle, progress)
+        self._hand_over(taken, outputs, refused, idle, progress, mark)
         return taken is not None
+
+    def _mark(self) -> int | None:
+        """The event time that has come, when it moved and the step wants to know it or to pass it on; else None."""
+        if not self._marked_parts and not hasattr(self.step, "frontier"):
+            return None
+        mark = self._merge.mark(self._marking)
+        hold = self.step.hold()
+        mark = min(mark, hold) if hold is not None else mark
+        return mark if self._marked < mark < ALWAYS else None
+
+    def _come_to(self, mark: int | None) -> dict[str, Output]:
+        if mark is None:
+            return {}
+        self._marked = mark
+        return dict(self.step.frontier(mark)) if hasattr(self.step, "frontier") else {}
 
     def _take(self) -> tuple[Taken | None, set[Slot]]:
         if not self._merge.rows:
@@ -227,7 +250,8 @@ class Worker:
         return outputs
 
     def _hand_over(
-        self, taken: Taken | None, outputs: dict[str, Output], refused: list[Refused], idle: set[Slot], progress: dict[Part, Progress]
+        self, taken: Taken | None, outputs: dict[str, Output], refused: list[Refused], idle: set[Slot], progress: dict[Part, Progress],
+        mark: int | None,
     ) -> None:
         before = self._standing.progress
         changed = {part: one for part, one in progress.items() if one != before[part]}
@@ -242,12 +266,13 @@ class Worker:
             idle=tuple(sorted(self._part(slot) for slot in idle)),
             ahead=tuple(self._ahead),
             at=now_ms(),
+            mark=mark,
         )
         self._ahead = []
         self._standing = Standing(number, self._merge.frontier, progress, still_ahead((*self._standing.ahead, *commit.ahead), progress))
         # a partition must carry the newest frontier, or a restart would go back behind it
         carried = changed or dict(list(progress.items())[:1])
-        work = Work(commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit))
+        work = Work(commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit), self._marked_parts)
         self._write.put(work, self._stopping)
         self._committed_at = time.monotonic()
 

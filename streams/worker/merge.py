@@ -143,6 +143,15 @@ class Merge:
     def watermarks(self) -> dict[Slot, int]:
         return {slot: watermark(pending.newest, pending.lateness) for slot, pending in self._pending.items()}
 
+    def mark(self, ranks: Collection[int]) -> int:
+        """The event time at or past which all rows to come of these inputs will be, but for late ones."""
+        found = ALWAYS
+        for slot, pending in self._pending.items():
+            if slot[0] in ranks:
+                first = int(pending.joined()[0].min()) if pending.rows else ALWAYS
+                found = min(found, first, watermark(pending.newest, pending.lateness))
+        return found
+
     def holding(self, idle: Collection[Slot] = ()) -> list[Slot]:
         """The partitions that others wait for: those whose watermark is the lowest, when rows wait at all."""
         bound = self._bound(idle, self._pending)

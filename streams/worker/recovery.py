@@ -86,6 +86,9 @@ def _replayed(
     ):
         if one.taken is not None:
             step.process(one.taken.batch)
+    told = [commit.mark for commit in commits if commit.mark is not None]
+    if told and hasattr(step, "frontier"):
+        step.frontier(told[-1])
     return merge, [*start.ahead, *(one for commit in commits for one in commit.ahead)]
 
 

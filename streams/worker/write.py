@@ -37,6 +37,7 @@ class Work:
     refused: Sequence[Refused] = ()
     newest_timestamp: int = -1
     done: Callable[[], None] = field(default=lambda: None)
+    marked: Sequence[Part] = ()  # partitions that are told the commit's mark
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Write:
                     raise
                 shorter = dead_letters.to_output(work.refused, work.commit.at, keep=False)
                 send(self._producer, topic, shorter, *encode(shorter))
+        if work.commit.mark is not None:
+            header = [[(WATERMARK, str(work.commit.mark).encode())]]
+            for topic, partition in work.marked:
+                self._producer.send(topic, partition, np.array([work.commit.mark], np.int64), None, Bytes.nulls(1), header)
         record = Bytes.of([work.commit.to_json().encode()])
         self._producer.send(self._topics.commits, 0, np.array([work.commit.at], np.int64), Bytes.of([work.commit.step.encode()]), record)
         if self._exactly_once:
