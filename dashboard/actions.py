@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,6 +14,10 @@ from zoneinfo import ZoneInfo
 
 from streams.errors import DriftlineError
 from streams.project import Project
+from streams.promotion import actions as promotion
+from streams.retraining.requests import cancel_run, request_retrain
+from streams.retraining.runs import Run
+from streams.retraining.train import tail
 
 
 @dataclass(frozen=True)
@@ -38,40 +42,43 @@ def _answered(action: Callable[..., Any]) -> Callable[..., Answer]:
 @_answered
 def retrain(project: Project, reason: str, by: str) -> str:
     """Ask for a run; its id. While one is under way, that one's id."""
-    from streams.retraining.requests import request_retrain
-
-    return str(request_retrain(project, reason=reason, by=by))
+    return request_retrain(project, reason, by).run_id
 
 
 @_answered
-def cancel(project: Project, run_id: str, by: str) -> None:
-    from streams.retraining.requests import cancel_run
-
-    cancel_run(project, run_id, by=by)
+def cancel(project: Project, run_id: str, by: str) -> str:
+    return cancel_run(project, run_id, by).state
 
 
 @_answered
 def promote(project: Project, run_id: str, reason: str, by: str) -> str:
-    from streams.promotion.decisions import promote as _promote
-
-    _promote(project, run_id, reason=reason, by=by)
-    return "Promoted: the new version serves as soon as the predictions worker has loaded it."
+    commit = promotion.promote(project, run_id, reason, by)
+    return f"Promoted, commit {commit[:10]}: the new version serves as soon as the predictions worker has loaded it."
 
 
 @_answered
 def reject(project: Project, run_id: str, reason: str, by: str) -> str:
-    from streams.promotion.decisions import reject as _reject
-
-    _reject(project, run_id, reason=reason, by=by)
+    promotion.reject(project, run_id, reason, by)
     return "Rejected: the champion goes on serving."
 
 
 @_answered
-def rollback(project: Project, version: int, reason: str, by: str) -> str:
-    from streams.promotion.decisions import rollback as _rollback
+def rollback(project: Project, reason: str, by: str) -> str:
+    commit = promotion.rollback(project, reason, by)
+    return f"Rolled back, commit {commit[:10]}: the earlier version serves as soon as the predictions worker has loaded it."
 
-    _rollback(project, version, reason=reason, by=by)
-    return f"Rolled back: version {version} serves as soon as the predictions worker has loaded it."
+
+def hindrance(project: Project, run: Mapping[str, Any]) -> str | None:
+    """Why promoting a run's version is off, or None."""
+    if run.get("state") not in ("waiting", None):
+        return f"The run is {run['state']}."
+    found = promotion.may_promote(project, Run.of(run))
+    return None if found.allowed else f"Promoting is off: {found.reason}."
+
+
+def log_tail(project: Project, run_id: str, lines: int = 12) -> list[str]:
+    """The last lines the trainer of a run has printed so far."""
+    return list(tail(project.state_dir / "runs" / run_id / "train.log", lines))
 
 
 @_answered

@@ -27,5 +27,5 @@ pages = [
 ]
 chosen = st.navigation(pages, position="top")
 st.session_state["pages"] = dict(zip((page.NAME for page in PAGES), pages, strict=True))
-parts.head_line(opened)
+parts.head_line(opened, chosen.title)
 chosen.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,19 +37,27 @@ class Desk:
         return window(self.cursor(), period, self.zone, buckets)
 
 
-@st.cache_resource(show_spinner=False)
-def _opened(root: str) -> tuple[Project, Store, Reader]:
-    project = load_project(root)
-    store = Store(project.state_dir / "store" / "dashboard.duckdb", project.name, project.drift.segments)
-    reader = Reader(project, store)
-    if os.environ.get("DRIFTLINE_DASHBOARD_READER", "on") != "off":
-        reader.start()
-    return project, store, reader
+_opened: dict[Path, tuple[Project, Store, Reader]] = {}
+_lock = threading.Lock()
+
+
+def opened(root: Path) -> tuple[Project, Store, Reader]:
+    """The project of a folder, its store and the reader that follows the topics; once a process, for all sessions."""
+    root = root.resolve()
+    with _lock:
+        if root not in _opened:
+            project = load_project(root)
+            store = Store(project.state_dir / "store" / "dashboard.duckdb", project.name)
+            reader = Reader(project, store)
+            if os.environ.get("DRIFTLINE_DASHBOARD_READER", "on") != "off":
+                reader.start()
+            _opened[root] = project, store, reader
+        return _opened[root]
 
 
 def desk() -> Desk:
     """Raises ProjectError when the folder in DRIFTLINE_PROJECT is no project."""
-    project, store, reader = _opened(str(Path(os.environ.get("DRIFTLINE_PROJECT", ".")).resolve()))
+    project, store, reader = opened(Path(os.environ.get("DRIFTLINE_PROJECT", ".")))
     return Desk(project, store, reader, palette(dark()))
 
 

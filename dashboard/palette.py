@@ -35,7 +35,7 @@ LIGHT = Palette(
     faint="#5C6672",
     grid="#E6EAEF",
     ground="#FFFFFF",
-    ramp=("#F3F5F8", "#FBE3C8", "#F3B27A", "#DE7A2E", "#A83E05"),
+    ramp=("#F2F4F7", "#F6EFE6", "#F3B27A", "#DE7A2E", "#A83E05"),
 )
 
 DARK = Palette(
@@ -50,7 +50,7 @@ DARK = Palette(
     faint="#9AA6B4",
     grid="#2A323D",
     ground="#12171E",
-    ramp=("#1D252F", "#4A3420", "#84501F", "#C66D22", "#FF9A4D"),
+    ramp=("#1D252F", "#2E2A28", "#84501F", "#C66D22", "#FF9A4D"),
 )
 
 

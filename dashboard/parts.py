@@ -15,19 +15,19 @@ STATES = {"empty": "Waiting", "quiet": "Quiet", "watch": "Watch", "alarm": "Alar
 
 
 @st.fragment(run_every=REFRESH)
-def head_line(desk: Desk) -> None:
+def head_line(desk: Desk, page: str) -> None:
     now = head(desk.cursor())
-    st.html(_head(now, desk))
+    st.html(_head(now, desk, page))
     if now.error:
         failure("The wished model cannot be loaded", now.error, "Roll back on Models, or promote another version; the champion goes on serving.")
     if desk.reader.trouble:
         failure("The broker does not answer", desk.reader.trouble, f"<code>driftline up {escape(str(desk.project.root))}</code>", html=True)
 
 
-def _head(now: Head, desk: Desk) -> str:
+def _head(now: Head, desk: Desk, page: str) -> str:
     serving = f"version <b>{now.version}</b> serves" if now.version is not None else "no model serves yet"
     parts = [
-        f'<span class="dl-name"><b>{escape(desk.project.name)}</b></span>',
+        f'<span class="dl-name"><b>{escape(desk.project.name)}</b><span class="dl-page"> · {escape(page)}</span></span>',
         f'<span class="dl-state dl-{now.state}" role="status">{STATES[now.state]}: {escape(now.why)}</span>',
         f"<span>{serving}</span>",
     ]

@@ -8,6 +8,7 @@ _SHEET = """
 [data-testid="stMainBlockContainer"] { padding: 3.6rem 2rem 3rem; max-width: 1240px; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
+[data-testid="stHeader"] > div { max-width: 1240px; margin: 0 auto; padding-left: 1.35rem; padding-right: 1.35rem; }
 .dl-head { display: flex; flex-wrap: wrap; gap: .15rem 1.4rem; align-items: baseline; font-size: .93rem; color: var(--dl-faint);
   border-bottom: 1px solid var(--dl-grid); padding: .1rem 0 .6rem; }
 .dl-head b { color: var(--dl-text); font-weight: 600; }
@@ -34,11 +35,14 @@ _SHEET = """
 .dl-stage .dl-rate small { font-size: .8rem; color: var(--dl-faint); font-weight: 400; }
 .dl-stage p { margin: 0; font-size: .83rem; color: var(--dl-faint); font-variant-numeric: tabular-nums; }
 .dl-stage p.dl-behind { color: var(--dl-watch); font-weight: 600; }
-.dl-stage svg { display: block; width: 100%; height: 26px; margin-top: .35rem; }
+.dl-line { display: flex; align-items: flex-end; gap: 1px; height: 26px; margin-top: .4rem; }
+.dl-line i { flex: 1; background: var(--dl-current); opacity: .55; min-width: 1px; }
+.dl-page { display: none; }
 .dl-stage:not(:last-child)::after { content: ""; position: absolute; right: -.72rem; top: 1.1rem; border: .32rem solid transparent; border-left-color: var(--dl-faint); }
 .dl-states { display: flex; flex-wrap: wrap; gap: .4rem; margin: .5rem 0; }
 .dl-step { flex: 1 1 110px; border-top: 4px solid var(--dl-grid); padding: .35rem .1rem 0; color: var(--dl-faint); font-size: .88rem; }
-.dl-step b { display: block; color: var(--dl-faint); font-weight: 600; font-size: .95rem; text-transform: capitalize; }
+.dl-step b { display: block; color: var(--dl-faint); font-weight: 600; font-size: .95rem; }
+.dl-step b::first-letter { text-transform: uppercase; }
 .dl-step.dl-done { border-color: var(--dl-challenger); } .dl-step.dl-done b, .dl-step.dl-now b { color: var(--dl-text); }
 .dl-step.dl-now { border-color: var(--dl-challenger); border-top-style: dashed; }
 .dl-step.dl-bad { border-color: var(--dl-alarm); } .dl-step.dl-bad b { color: var(--dl-alarm); }
@@ -52,6 +56,8 @@ _SHEET = """
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 3.4rem .9rem 2rem; }
   .dl-sentence { font-size: 1.28rem; }
+  .dl-page { display: inline; }
+  .dl-head { row-gap: .1rem; column-gap: .9rem; }
   .dl-way { grid-template-columns: 1fr 1fr; }
   .dl-stage:not(:last-child)::after { display: none; }
 }

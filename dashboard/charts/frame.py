@@ -35,7 +35,7 @@ def finish(chart: Any, palette: Palette, height: int | None = 220) -> Any:
             titleFontWeight="normal",
             labelPadding=6,
         )
-        .configure_legend(labelColor=palette.faint, titleColor=palette.faint, labelFontSize=12, titleFontSize=12, orient="top", offset=4)
+        .configure_legend(labelColor=palette.faint, titleColor=palette.faint, labelFontSize=12, titleFontSize=12, titleFontWeight="normal", orient="top", offset=4)
         .configure_title(color=palette.text, fontSize=13, anchor="start", fontWeight="normal")
     )
 
@@ -65,7 +65,7 @@ def when(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: bool = True) -> Any:
     """Upright lines for alarms, retrainings and takeovers."""
-    rows = when(rows)
+    rows = when(rows.drop_duplicates(["time", "kind", "text"]))
     colour = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=["alarm", "retraining", "version"], range=[palette.alarm, palette.challenger, palette.champion]),
@@ -75,6 +75,7 @@ def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: 
     lines = base.mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
     if not words_shown:
         return lines
+    rows = rows.drop_duplicates(["time", "kind"]).copy()
     rows["label"] = [row.text if row.kind == "version" else row.kind.capitalize() for row in rows.itertuples()]
     rows["level"] = rows["kind"].map({"alarm": 8, "retraining": 22, "version": 36})
     labels = (

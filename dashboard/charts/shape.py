@@ -28,7 +28,7 @@ def sides(bars: pd.DataFrame, words: bool, palette: Palette, feature: str) -> An
                 tooltip=[alt.Tooltip("value:N", title=feature), *tips],
             )
         )
-        return frame.finish(chart, palette, max(140, 24 * len(order)))
+        return frame.finish(chart, palette, 24 * len(order) + 80)
     if "density" not in bars:
         order = bars.loc[bars["side"] == "reference", "value"].tolist()
         chart = (
@@ -44,7 +44,7 @@ def sides(bars: pd.DataFrame, words: bool, palette: Palette, feature: str) -> An
         )
         return frame.finish(chart, palette, 240)
     x = alt.X("low:Q", title=feature, axis=alt.Axis(grid=False, tickCount=7), scale=alt.Scale(zero=False, nice=False))
-    y = alt.Y("density:Q", title="density", axis=alt.Axis(tickCount=4, minExtent=frame.LEFT, maxExtent=frame.LEFT, format="~s"), stack=None)
+    y = alt.Y("density:Q", title="density", axis=alt.Axis(labels=False, ticks=False, grid=False), stack=None)
     edge = [alt.Tooltip("low:Q", title="from", format=".4~g"), alt.Tooltip("high:Q", title="to", format=".4~g")]
     base = alt.Chart(bars).encode(x=x, x2="high:Q", y=y, y2=alt.datum(0), color=colour, tooltip=[*edge, *tips])
     grey = base.transform_filter("datum.side == 'reference'").mark_rect(opacity=0.5)
@@ -67,7 +67,7 @@ def distribution(values: pd.DataFrame, palette: Palette, feature: str) -> Any:
         .mark_bar(color=palette.current)
         .encode(y=alt.Y("value:N", sort="-x", title=None), x=alt.X("n:Q", title="rows"), tooltip=["value:N", alt.Tooltip("n:Q", format=",")])
     )
-    return frame.finish(chart, palette, max(100, 20 * len(counted)))
+    return frame.finish(chart, palette, 22 * len(counted) + 50)
 
 
 def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> Any:
@@ -88,11 +88,11 @@ def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> 
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=140, ticks=False, domain=False))
     tips = ["name:N", *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("difference", "low", "high")), alt.Tooltip("rows:Q", format=",")]
     base = alt.Chart(rows).encode(y=y, color=colour, tooltip=tips)
-    title = f"difference in {metric}: worse ◂ challenger ▸ better"
+    title = f"difference in {metric}: worse ⟵ challenger ⟶ better"
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=alt.Axis(format="+.3f", tickCount=6)), x2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="difference:Q")
     zero = alt.Chart(pd.DataFrame({"x": [margin]})).mark_rule(color=palette.faint, strokeDash=[3, 3]).encode(x="x:Q")
-    return frame.finish(zero + bars + points, palette, max(90, 24 * len(rows)))
+    return frame.finish(zero + bars + points, palette, 26 * len(rows) + 80)
 
 
 def calibration(rows: pd.DataFrame, palette: Palette) -> Any:
@@ -117,4 +117,4 @@ def by_segment(rows: pd.DataFrame, palette: Palette) -> Any:
     gap = base.mark_rule(color=palette.reference, strokeWidth=2).encode(x=x, x2="observed:Q")
     predicted = base.mark_point(size=70, color=palette.current, filled=False).encode(x="predicted:Q", tooltip=tips)
     observed = base.mark_point(size=70, color=palette.current, filled=True, opacity=1).encode(x="observed:Q", tooltip=tips)
-    return frame.finish(gap + predicted + observed, palette, max(90, 24 * len(rows)))
+    return frame.finish(gap + predicted + observed, palette, 26 * len(rows) + 60)

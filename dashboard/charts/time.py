@@ -23,7 +23,7 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
             x2="until:T",
             y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5, minExtent=frame.LEFT, maxExtent=frame.LEFT, grid=False)),
             y2="high:Q",
-            color=alt.Color("share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt"), legend=None),
+            color=alt.Color("share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt", interpolate="rgb"), legend=None),
             tooltip=[
                 alt.Tooltip("time_text", title="from"),
                 alt.Tooltip("low:Q", title="score from", format=".2f"),
@@ -51,18 +51,14 @@ def quality(
     measured: pd.DataFrame, estimated: pd.DataFrame, reference: pd.DataFrame, marks: pd.DataFrame, palette: Palette, window: Window, title: str
 ) -> Any:
     """Measured with its band, estimated before labels (dashed), the reference's band in grey, alarms and takeovers as marks."""
-    domain = ["measured", "estimated", "reference"]
-    colour = alt.Color(
-        "side:N", scale=alt.Scale(domain=domain, range=[palette.current, palette.current, palette.reference]), legend=None
-    )
     layers: list[Any] = []
     if not reference.empty:
-        row = reference.assign(side="reference").iloc[[0]]
+        row = reference.iloc[[0]]
         if row[["low", "high"]].notna().all(axis=None):
             layers.append(alt.Chart(row).mark_rect(color=palette.reference, opacity=0.2).encode(y=frame.value_axis("low", title), y2="high:Q"))
         layers.append(alt.Chart(row).mark_rule(color=palette.reference, strokeWidth=1.5).encode(y=frame.value_axis("value", title)))
     if not measured.empty:
-        rows = frame.when(measured.assign(side="measured"))
+        rows = frame.when(measured)
         tips = [alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="measured", format=".4f"), alt.Tooltip("low:Q", format=".4f"),
                 alt.Tooltip("high:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")]  # fmt: skip
         band = rows.dropna(subset=["low", "high"])
@@ -72,15 +68,15 @@ def quality(
                 .mark_area(color=palette.current, opacity=0.18)
                 .encode(x=frame.time_axis(window), y=frame.value_axis("low", title), y2="high:Q")
             )
-        layers.append(alt.Chart(rows).mark_line(strokeWidth=2).encode(x=frame.time_axis(window), y=frame.value_axis("value", title), color=colour))
+        layers.append(alt.Chart(rows).mark_line(color=palette.current, strokeWidth=2).encode(x=frame.time_axis(window), y=frame.value_axis("value", title)))
         layers.append(
             alt.Chart(rows).mark_point(size=60, opacity=0, filled=True).encode(x=frame.time_axis(window), y=frame.value_axis("value", title), tooltip=tips)
         )
     if not estimated.empty:
         layers.append(
-            alt.Chart(frame.when(estimated.assign(side="estimated")))
-            .mark_line(strokeWidth=1.5, strokeDash=[5, 4])
-            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title), color=colour,
+            alt.Chart(frame.when(estimated))
+            .mark_line(color=palette.current, strokeWidth=1.5, strokeDash=[5, 4])
+            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title),
                     tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")])  # fmt: skip
         )
     if not marks.empty:
@@ -89,24 +85,25 @@ def quality(
 
 
 def labels(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
-    """Predictions by what is known of them."""
+    """Predictions by what is known of them, one upon the other."""
     order = ["labelled", "never", "waiting"]
-    long = frame.when(rows.melt("time", order, "state", "n"))
+    tops = rows[order].cumsum(axis=1)
+    parts = [rows[["time"]].assign(state=name, n=rows[name], low=tops[name] - rows[name], high=tops[name]) for name in order]
+    long = frame.when(pd.concat(parts))
     long["until"] = long["time"] + pd.Timedelta(milliseconds=window.step)
-    long["rank"] = long["state"].map({name: place for place, name in enumerate(order)})
     chart = (
         alt.Chart(long)
-        .mark_bar(binSpacing=0)
+        .mark_rect()
         .encode(
             x=frame.time_axis(window),
             x2="until:T",
-            y=frame.value_axis("n", "predictions", zero=True, format="~s", stack="zero"),
+            y=frame.value_axis("low", "predictions", zero=True, format="~s"),
+            y2="high:Q",
             color=alt.Color("state:N", scale=alt.Scale(domain=order, range=[palette.current, palette.reference, palette.watch]), title=None),
-            order="rank:O",
-            tooltip=[alt.Tooltip("time_text", title="from"), "state:N", alt.Tooltip("n:Q", format=",")],
+            tooltip=[alt.Tooltip("time_text", title="from"), "state:N", alt.Tooltip("n:Q", title="predictions", format=",")],
         )
     )
-    return frame.finish(chart, palette, 140)
+    return frame.finish(chart, palette, 180)
 
 
 def lines_by_version(rows: pd.DataFrame, palette: Palette, window: Window, serving: int | None, title: str = "log loss per day") -> Any:
@@ -148,15 +145,15 @@ def heat(cells: pd.DataFrame, order: list[str], palette: Palette, window: Window
             x=frame.time_axis(window),
             x2="until:T",
             y=alt.Y("feature:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False)),
-            color=alt.Color("reach:Q", scale=alt.Scale(domain=[0, 0.75, 1.5, 3, 5], range=list(palette.ramp), clamp=True),
-                            title="distance ÷ usual limit", legend=alt.Legend(gradientLength=110, gradientThickness=8, values=[0, 1.5, 3, 5], titleOrient="left")),
-            opacity=alt.Opacity("moved:N", scale=alt.Scale(domain=[True, False], range=[1, 0.55]), legend=None),
+            color=alt.Color("reach:Q", scale=alt.Scale(domain=[0, 1, 1.7, 3, 5], range=list(palette.ramp), clamp=True, interpolate="rgb"),
+                            title="distance ÷ usual limit", legend=alt.Legend(gradientLength=110, gradientThickness=8, values=[0, 1, 3, 5], titleOrient="left")),
+            opacity=alt.Opacity("moved:N", scale=alt.Scale(domain=[True, False], range=[1, 0.6]), legend=None),
             tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("time_text", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
                      alt.Tooltip("adjusted:Q", title="adjusted p", format=".2~g"), alt.Tooltip("what:N", title="verdict")],
         )
         .add_params(pick)
     )  # fmt: skip
-    return frame.finish(chart, palette, max(120, 19 * len(order)))
+    return frame.finish(chart, palette, 18 * len(order) + 84)
 
 
 def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
@@ -171,18 +168,8 @@ def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
             tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("reference:Q", format=".4f")],
         ),
         palette,
-        130,
+        150,
     )
-
-
-def rates(rows: pd.DataFrame, palette: Palette, height: int = 34) -> Any:
-    """A sparkline of rows per second over the last ten minutes of wall clock."""
-    chart = (
-        alt.Chart(rows)
-        .mark_area(color=palette.current, opacity=0.25, line={"color": palette.current, "strokeWidth": 1.5}, interpolate="monotone")
-        .encode(x=alt.X("noted:Q", axis=None, scale=alt.Scale(zero=False, nice=False)), y=alt.Y("rate:Q", axis=None), tooltip=[alt.Tooltip("rate:Q", title="rows/s", format=",.0f")])
-    )
-    return frame.finish(chart, palette, height)
 
 
 def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
@@ -204,4 +191,4 @@ def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
     )  # fmt: skip
     thin = base.transform_filter("datum.kind == 'trained on'").mark_bar(height=4, yOffset=9)
     thick = base.transform_filter("datum.kind != 'trained on'").mark_bar(height=12, yOffset=-1, cornerRadius=2)
-    return frame.finish(thick + thin, palette, 36 * max(1, len(versions)) + 10)
+    return frame.finish(thick + thin, palette, 38 * max(1, len(versions)) + 76)

@@ -110,10 +110,13 @@ def report(desk: Desk) -> None:
 
 def decide(desk: Desk, run: runs.Run) -> None:
     """Promote or reject; promoting is off while the interval crosses the margin, and says why."""
-    hindrance = runs.hindrance(run)
-    who = person(desk, "decide")
-    why = st.text_input("Reason", key="decision_reason", placeholder="why, for the record")
-    with st.container(horizontal=True):
+    hindrance = actions.hindrance(desk.project, run.body)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        who = person(desk, "decide")
+    with right if who is None else left:
+        why = st.text_input("Reason", key="decision_reason", placeholder="why, for the record")
+    with right if who is not None else st.container(), st.container(horizontal=True):
         if st.button("Promote", type="primary", disabled=who is None or hindrance is not None, key="promote"):
             _done(actions.promote(desk.project, run.run_id, why or runs.verdict(run), str(who)))
         if st.button("Reject", disabled=who is None, key="reject"):

@@ -27,11 +27,9 @@ def show(desk: Desk) -> None:
             when = f"every {words.age(every)} of event time" if every else f"every {desk.project.drift.check_every_rows:,} predictions"
             parts.empty("No drift check", f"A check is recorded {when}, once a champion serves: its training data are the reference. Start the streams:", f"driftline up {desk.project.root}")
         return
-    left, right = st.columns([5, 2], vertical_alignment="bottom")
-    with left:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         period = parts.period()
-    with right:
-        every = st.toggle("All features", key="all_features")
+        every = st.toggle("All features", key="all_features", width="content")
     with said:
         _said(desk, period)
     _map(desk, period, every)
@@ -128,7 +126,6 @@ def _others(desk: Desk, period: str) -> None:
         height=min(420, 38 + 35 * len(found.features)),
         column_config={
             "distance": st.column_config.NumberColumn("distance ÷ limit", format="%.2f"),
-            "moved since": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
             "empty": st.column_config.NumberColumn(format="percent"),
             "never seen": st.column_config.NumberColumn(format="percent"),
         },
@@ -140,7 +137,7 @@ def _readable(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "feature": rows["feature"],
             "verdict": ["muted" if ignored else "moved" if moved else "" for moved, ignored in zip(rows["moved"], rows["ignored"], strict=True)],
-            "moved since": rows["since"],
+            "moved since": ["–" if pd.isna(at) else f"{at:%-d %b %H:%M}" for at in rows["since"]],
             "distance": rows["reach"],
             "reference, middle": [words.sensible(value) for value in rows["usual"]],
             "current, middle": [words.sensible(value) for value in rows["middle"]],

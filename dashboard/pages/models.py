@@ -17,7 +17,7 @@ TITLE = "Models"
 
 def show(desk: Desk) -> None:
     acting.decided()
-    found = queries.models(desk.cursor(), desk.zone)
+    found = queries.models(desk.cursor(), desk.project)
     _said(desk)
     if found is None:
         return
@@ -32,7 +32,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk) -> None:
-    found = queries.models(desk.cursor(), desk.zone)
+    found = queries.models(desk.cursor(), desk.project)
     if found is None:
         parts.sentence("No version serves yet.")
         parts.empty("No models", "A version is there once a retraining run has been promoted; the first champion comes from the first run.", f"driftline retrain --project {desk.project.root}")
@@ -46,7 +46,7 @@ def _said(desk: Desk) -> None:
 
 @st.fragment(run_every=2 * REFRESH)
 def _spans(desk: Desk) -> None:
-    found = queries.models(desk.cursor(), desk.zone)
+    found = queries.models(desk.cursor(), desk.project)
     if found is None:
         return
     parts.title("Versions", "thin: trained on; thick: served")
@@ -54,16 +54,17 @@ def _spans(desk: Desk) -> None:
     columns = {
         "version": found.versions["version"],
         "serves": ["serves" if serving else "" for serving in found.versions["serving"]],
-        "since": found.versions["since"],
-        "predictions": found.versions["predictions"],
+        "since": [_moment(at) for at in found.versions["since"]],
+        "predictions": ["–" if pd.isna(n) else f"{int(n):,}" for n in found.versions["predictions"]],
         "log loss while serving": [words.figure(value) for value in pd.to_numeric(found.versions["log_loss"])],
         "Brier while serving": [words.figure(value) for value in pd.to_numeric(found.versions["brier"])],
-        "reason": found.versions.get("reason"),
-        "by": found.versions.get("by"),
-        "commit": found.versions.get("commit"),
-        "sha256": found.versions.get("sha256"),
+        **{name: found.versions[name].fillna("–") for name in ("reason", "by", "commit", "sha256") if name in found.versions},
     }
-    st.dataframe(pd.DataFrame(columns), hide_index=True, column_config={"since": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")})
+    st.dataframe(pd.DataFrame(columns), hide_index=True)
+
+
+def _moment(at: pd.Timestamp) -> str:
+    return "–" if pd.isna(at) else f"{at:%-d %b %Y %H:%M}"
 
 
 def _roll_back(desk: Desk, found: queries.Models) -> None:
@@ -75,7 +76,7 @@ def _roll_back(desk: Desk, found: queries.Models) -> None:
         who = acting.person(desk, "rollback")
         why = st.text_input("Reason", key="rollback_reason", placeholder="why, for the record")
         if st.button(f"Serve version {found.previous} again", type="primary", disabled=who is None or not why, key="rollback"):
-            st.session_state["decided"] = actions.rollback(desk.project, found.previous, why, str(who))
+            st.session_state["decided"] = actions.rollback(desk.project, why, str(who))
             st.rerun()
 
 
@@ -95,10 +96,11 @@ def _card(desk: Desk, found: queries.Models) -> None:
 
 
 def _compare(found: queries.Models) -> None:
-    if len(found.versions) < 2:
+    served = found.versions[found.versions["predictions"].notna()]
+    if len(served) < 2:
         return
     parts.title("Compare two", "the quality each had while it served: other times, other weather")
-    numbers = [int(version) for version in found.versions["version"]]
+    numbers = [int(version) for version in served["version"]]
     left, right = st.columns(2)
     one = left.selectbox("One", numbers, index=len(numbers) - 2, key="one", bind="query-params")
     other = right.selectbox("The other", numbers, index=len(numbers) - 1, key="other", bind="query-params")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import actions, parts
@@ -60,7 +61,7 @@ def _find(desk: Desk) -> None:
     if rows.empty:
         parts.empty(f"No prediction {text}", "Neither a prediction id nor a label key is that text. Both are copied exactly, capitals included.")
         return
-    st.dataframe(rows, hide_index=True, column_config={"score": st.column_config.NumberColumn(format="%.4f")})
+    st.dataframe(_readable(rows), hide_index=True, column_config=_COLUMNS)
     if st.toggle("Why this prediction", key="why", bind="query-params"):
         why.tree(actions.why(desk.project, str(rows["prediction_id"].iloc[0])))
 
@@ -69,4 +70,26 @@ def _find(desk: Desk) -> None:
 def _newest(desk: Desk) -> None:
     rows = queries.newest(desk.cursor(), desk.zone)
     parts.title("Newest", f"{len(rows)} rows")
-    st.dataframe(rows, hide_index=True, height=320, column_config={"score": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.3f")})
+    st.dataframe(_readable(rows), hide_index=True, height=320, column_config=_COLUMNS)
+
+
+_COLUMNS = {
+    "event time": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm:ss"),
+    "score": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.3f"),
+}
+
+
+def _readable(rows: pd.DataFrame) -> pd.DataFrame:
+    table = {
+        "event time": rows["time"],
+        "prediction": rows["prediction_id"],
+        "label key": rows["label_key"],
+        "score": rows["score"],
+        "says": ["yes" if said else "no" for said in rows["prediction"]],
+        "version": rows["version"],
+    }
+    if "state" in rows:
+        known = zip(rows["state"], rows["label"], strict=True)
+        table["truth"] = ["waiting" if pd.isna(state) else "never comes" if state == "never" else "yes" if label else "no" for state, label in known]
+        table["known"] = rows["label_time"]
+    return pd.DataFrame(table)

@@ -7,7 +7,7 @@ from time import time
 
 import streamlit as st
 
-from dashboard import parts, words
+from dashboard import actions, parts, words
 from dashboard.charts import shape
 from dashboard.desk import Desk
 from dashboard.pages import acting
@@ -44,6 +44,8 @@ def show(desk: Desk) -> None:
             acting.retrain_again(desk, found.suggestion if found else None)
     if run.comparison:
         _comparison(desk, run)
+    elif run.state == "waiting":
+        acting.decide(desk, run)
     elif run.active:
         parts.note("The comparison appears here as soon as the challenger has been evaluated.")
     parts.title("All runs")
@@ -80,8 +82,7 @@ def _states(desk: Desk, run_id: str) -> None:
     elif run.active:
         with st.container(horizontal=True, vertical_alignment="center"):
             acting.cancel(desk, run)
-        tail = run.body.get("log_tail") or []
-        st.code("\n".join(tail[-12:]) or "The trainer has not printed anything yet.", language="text")
+        st.code("\n".join(actions.log_tail(desk.project, run.run_id)) or "The trainer has not printed anything yet.", language="text")
     if st.session_state.get("seen_state", {}).get(run_id) not in (None, run.state):
         st.session_state["seen_state"][run_id] = run.state
         st.rerun()  # the parts below are of another state now
@@ -91,24 +92,17 @@ def _states(desk: Desk, run_id: str) -> None:
 def _comparison(desk: Desk, run: queries.Run) -> None:
     comparison = run.comparison or {}
     metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
-    parts.title("Champion against challenger", f"on {comparison.get('rows') or 0:,} labelled predictions that neither was trained on")
-    facts = {f"{metric}, champion": words.figure(comparison.get("champion")), f"{metric}, challenger": words.figure(comparison.get("challenger"))}
-    if comparison.get("difference") is not None:
-        facts["difference"] = queries.signed(comparison["difference"])
-    if comparison.get("low") is not None:
-        facts["interval"] = f"{queries.signed(comparison['low'])} to {queries.signed(comparison['high'])}"
-    flipped = comparison.get("flipped") or {}
-    if flipped.get("n"):
-        facts["decisions flipped"] = f"{flipped['n']:,}"
-        facts["of these the challenger was right in"] = f"{flipped.get('challenger_right', 0):,}"
-    parts.facts(facts)
+    parts.title("Champion against challenger", f"on the newest {comparison.get('rows') or 0:,} labelled rows, held out of the challenger's training")
+    parts.facts(queries.facts(run))
+    if comparison.get("champion_saw_rows"):
+        parts.warning("The champion was trained on some of these rows, so the comparison flatters it.")
     if run.state == "waiting":
         acting.decide(desk, run)
     forest, calibration = queries.comparison_frames(run)
     left, right = st.columns([3, 2], gap="large")
     with left:
         parts.title("By segment", "each with its interval")
-        st.altair_chart(shape.forest(forest, float(comparison.get("margin") or 0), desk.palette, metric), theme=None, key="forest")
+        st.altair_chart(shape.forest(forest, desk.project.promotion.margin, desk.palette, metric), theme=None, key="forest")
     with right:
         parts.title("Calibration", "on the dashed line a score means what it says")
         if calibration.empty:

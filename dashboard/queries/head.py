@@ -38,8 +38,8 @@ def head(cursor: duckdb.DuckDBPyConnection) -> Head:
     arrived = max((at for at in (scored, committed) if at is not None), default=None)
     state, why = condition(cursor)
     run = cursor.execute(
-        """SELECT run_id FROM (SELECT run_id, arg_max(state, (noted, pos)) AS state, max(noted) AS noted FROM runs GROUP BY run_id)
-           WHERE state IN ('requested', 'building', 'training', 'evaluating') ORDER BY noted DESC LIMIT 1"""
+        """SELECT run_id FROM (SELECT run_id, arg_max(state, pos) AS state, max(pos) AS pos FROM runs WHERE state <> 'cancelling' GROUP BY run_id)
+           WHERE state IN ('requested', 'building', 'training', 'evaluating') ORDER BY pos DESC LIMIT 1"""
     ).fetchone()
     return Head(
         state,
@@ -69,11 +69,11 @@ def condition(cursor: duckdb.DuckDBPyConnection) -> tuple[State, str]:
         "SELECT max(CAST(body->>'$.effective_from' AS BIGINT)) FROM deployments WHERE key = 'desired'"
     ).fetchone()
     alarm = cursor.execute(
-        "SELECT alarm, reason, ends FROM checks WHERE alarm IS NOT NULL AND ends > ? ORDER BY ends DESC, kind = 'performance' DESC LIMIT 1",
+        "SELECT alarm, reason, ends FROM checks WHERE alarm IS NOT NULL AND ends > ? ORDER BY alarm = 'decay' DESC, ends DESC LIMIT 1",
         [since[0] if since and since[0] is not None else -1],
     ).fetchone()
     if alarm:
-        return "alarm", {"performance": "quality fell", "data": "data moved", "prediction": "predictions moved"}.get(alarm[0], alarm[0])
+        return "alarm", {"decay": "quality fell", "drift": "features moved", "quality": "data quality fell"}.get(alarm[0], alarm[0])
     moved = cursor.execute(
         """SELECT count(*) FILTER (moved), count(*) FROM check_features
            WHERE ends = (SELECT max(ends) FROM checks WHERE kind = 'data')"""

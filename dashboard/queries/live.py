@@ -30,7 +30,7 @@ class Stage:
 class Live:
     sentence: str
     stages: list[Stage]
-    rates: pd.DataFrame  # step, at (wall clock, ms), rate
+    rates: pd.DataFrame  # step, noted (slots of 15 s of wall clock), rate
     dead_letters: int
     late: int
 
@@ -69,7 +69,9 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     letters = _recent(cursor, "dead_letters", now)
     rates = frame(
         cursor,
-        """SELECT step, noted // 5000 * 5000 AS noted, sum(n) / 5.0 AS rate FROM commits WHERE noted > ? GROUP BY ALL ORDER BY ALL""",
+        """SELECT s.step, b.slot AS noted, coalesce(sum(c.n), 0) / 15.0 AS rate
+           FROM (SELECT unnest(range(0, 40)) AS slot) b CROSS JOIN (SELECT DISTINCT step FROM commits) s
+           LEFT JOIN commits c ON c.step = s.step AND (c.noted - ?) // 15000 = b.slot GROUP BY ALL ORDER BY ALL""",
         [until - 10 * 60_000],
     )
     return Live(_sentence(stages, letters), stages, rates, letters, _recent(cursor, "late", now))

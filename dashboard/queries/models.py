@@ -13,6 +13,7 @@ from dashboard import words
 from dashboard.queries.head import latest
 from dashboard.queries.performance import by_version
 from dashboard.queries.window import newest, placed
+from streams.project import Project
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class Models:
     desired: dict[str, Any]
 
 
-def models(cursor: duckdb.DuckDBPyConnection, zone: str) -> Models | None:
+def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None:
     """None: no version has been deployed yet."""
     desired = latest(cursor, "desired")
     if desired is None:
         return None
     live = latest(cursor, "live") or {}
+    zone = project.timezone
     served = cursor.execute("SELECT version, min(hour), max(newest), sum(n)::BIGINT FROM scores GROUP BY version ORDER BY 2").fetchall()
     quality = {int(row.version): row for row in by_version(cursor).itertuples()}
     made: dict[int, dict[str, Any]] = {}
@@ -50,7 +52,7 @@ def models(cursor: duckdb.DuckDBPyConnection, zone: str) -> Models | None:
         if int(version) in quality:
             found = quality[int(version)]
             entry |= {"log_loss": found.log_loss, "brier": found.brier, "observed": found.observed, "predicted": found.predicted, "labelled": found.labelled}
-    _trained(cursor, made)
+    _trained(cursor, made, project)
     serving = live.get("version") or desired.get("version")
     end = newest(cursor)
     for entry in made.values():
@@ -66,17 +68,19 @@ def models(cursor: duckdb.DuckDBPyConnection, zone: str) -> Models | None:
                   serving, previous, live.get("state"), live.get("error"), desired)  # fmt: skip
 
 
-def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]]) -> None:
-    """What each version was trained on, where its run says so."""
-    start = cursor.execute("SELECT least((SELECT min(hour) FROM scores), (SELECT min(starts) FROM checks))").fetchone()
+def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], project: Project) -> None:
+    """What each version was trained on, as its run says: up to the labels known at its cut-off, back to the setting's window or the log's beginning."""
+    first: int | None = None
     for version, as_of, body in cursor.execute(
-        "SELECT version, as_of, body FROM runs WHERE version IS NOT NULL AND state IN ('waiting', 'promoted', 'rejected') ORDER BY pos"
+        "SELECT version, as_of, body FROM runs WHERE version IS NOT NULL AND as_of IS NOT NULL ORDER BY pos"
     ).fetchall():
         run = json.loads(body)
-        span = run.get("dataset") or {}
+        if run.get("trigger") == "first" and project.retraining.first_after_ms is not None:
+            first = as_of - project.retraining.first_after_ms
+        back = project.retraining.window_ms
         entry = made.setdefault(int(version), {"version": int(version)})
-        entry |= {"trained_from": span.get("start", start[0] if start else None), "trained_to": span.get("end", as_of), "run_id": run.get("run_id")}
-        entry["rows"] = (run.get("metrics") or {}).get("rows")
+        entry |= {"trained_from": as_of - back if back is not None else first, "trained_to": as_of, "run_id": run.get("run_id"), "rows": (run.get("dataset") or {}).get("rows")}
+        entry["held_out"] = run.get("metrics") or {}
 
 
 def _previous(cursor: duckdb.DuckDBPyConnection, serving: int | None) -> int | None:

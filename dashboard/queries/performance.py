@@ -109,7 +109,7 @@ def marks(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
     rows = frame(
         cursor,
         """SELECT ends AS time, 'alarm' AS kind, coalesce(reason, alarm) AS text FROM checks WHERE alarm IS NOT NULL
-           UNION ALL SELECT max(as_of), 'retraining', 'Retraining (' || arg_max(state, (noted, pos)) || ')' FROM runs GROUP BY run_id
+           UNION ALL SELECT max(as_of), 'retraining', 'Retraining (' || arg_max(state, pos) || ')' FROM runs GROUP BY run_id
            UNION ALL SELECT coalesce(CAST(body->>'$.effective_from' AS BIGINT), (SELECT min(newest) FROM (SELECT min(hour) AS newest FROM scores s
                 WHERE s.version = d.version))), 'version', 'Version ' || version FROM deployments d WHERE key = 'desired'""",
     )

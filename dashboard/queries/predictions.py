@@ -58,7 +58,7 @@ def any_row(cursor: duckdb.DuckDBPyConnection) -> bool:
 def newest(cursor: duckdb.DuckDBPyConnection, zone: str, limit: int = 100) -> pd.DataFrame:
     rows = frame(
         cursor,
-        """SELECT time, prediction_id, label_key, score, prediction, version, segments FROM predictions
+        """SELECT time, prediction_id, label_key, score, prediction, version FROM predictions
            WHERE time >= (SELECT max(newest) - 86400000 FROM scores) ORDER BY time DESC, prediction_id DESC LIMIT ?""",
         [limit],
     )

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 
 from dashboard import words
-from dashboard.queries.window import frame, placed
+from dashboard.queries.window import placed
 
 ACTIVE = ("requested", "building", "training", "evaluating")
 ENDED = ("promoted", "rejected", "failed", "cancelled")
@@ -48,14 +48,16 @@ def runs(cursor: duckdb.DuckDBPyConnection) -> list[Run]:
         records = made.setdefault(run_id, [])
         if records and state in ("requested", "cancelling"):
             continue  # a second request joins the run that is there; a wish to stop is not yet a state
-        records.append((state, noted, json.loads(body)))
+        records.append((state, noted, json.loads(body)))  # a request that the drift step made has no wall clock
     answer = []
     for number, (run_id, records) in enumerate(made.items(), start=1):
         merged: dict[str, Any] = {}
         for _, _, body in records:
             merged |= {name: value for name, value in body.items() if value is not None}
         states: list[tuple[str, int, int | None]] = []
+        known = [noted for _, noted, _ in records if noted is not None]
         for state, noted, _ in records:
+            noted = noted if noted is not None else known[0] if known else int(time.time() * 1000)
             if states and states[-1][0] == state:
                 continue
             if states:
@@ -90,10 +92,12 @@ def sentence(run: Run, now: int | None = None) -> str:
 def verdict(run: Run) -> str:
     """Whether the challenger is better, in words, with its interval."""
     comparison = run.comparison
-    if not comparison or comparison.get("difference") is None:
-        return "there is no comparison."
+    if not comparison:
+        return "it is the first champion, there is nothing to compare with."
+    difference, low, high = (comparison["difference"].get(name) for name in ("value", "low", "high"))
+    if difference is None:
+        return "there are no labelled rows to compare on."
     metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
-    low, high, difference = comparison.get("low"), comparison.get("high"), comparison["difference"]
     between = f" (between {signed(low)} and {signed(high)})" if low is not None and high is not None else ""
     word = "better" if difference > 0 else "worse"
     return f"the challenger is {word} by {words.figure(abs(difference))} {metric}{between}."
@@ -101,22 +105,6 @@ def verdict(run: Run) -> str:
 
 def signed(value: float) -> str:
     return ("+" if value > 0 else "−" if value < 0 else "") + words.figure(abs(value))
-
-
-def hindrance(run: Run) -> str | None:
-    """Why promoting is off, or None."""
-    comparison = run.comparison
-    if run.state != "waiting":
-        return f"Run {run.number} is {run.state}."
-    if not comparison or comparison.get("low") is None:
-        return "There is no comparison with an interval."
-    margin = float(comparison.get("margin") or 0.0)
-    if comparison["low"] <= margin:
-        return (
-            f"Promoting is off: the interval of the difference begins at {signed(comparison['low'])} and so does not clear the margin of "
-            f"{words.figure(margin)}. More labels would narrow it."
-        )
-    return None
 
 
 ADVICE = (
@@ -143,15 +131,38 @@ def advice(run: Run) -> str:
 def comparison_frames(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The forest (name, rows, difference, low, high; all rows first) and the calibration (side, predicted, observed, rows)."""
     comparison = run.comparison or {}
-    forest = [{"name": "all", "rows": comparison.get("rows"), **{k: comparison.get(k) for k in ("difference", "low", "high")}}]
-    for entry in comparison.get("segments") or ():
-        forest.append({"name": f"{entry.get('segment')} {entry.get('value')}", **{k: entry.get(k) for k in ("rows", "difference", "low", "high")}})
+    whole = comparison.get("difference") or {}
+    forest = [{"name": "all", "rows": comparison.get("rows"), "difference": whole.get("value"), "low": whole.get("low"), "high": whole.get("high")}]
+    for segment, values in (comparison.get("segments") or {}).items():
+        forest += [
+            {"name": f"{segment} {value}", "rows": entry.get("rows"), "difference": entry.get("value"), "low": entry.get("low"), "high": entry.get("high")}
+            for value, entry in values.items()
+        ]
     calibration = [
-        {"side": side, **{k: point.get(k) for k in ("predicted", "observed", "rows")}}
-        for side in ("champion", "challenger")
-        for point in (comparison.get("calibration") or {}).get(side) or ()
+        {"side": side, "predicted": point["score"], "observed": point["observed"], "rows": point["rows"]}
+        for side, points in (comparison.get("calibration") or {}).items()
+        for point in points
     ]
     return pd.DataFrame(forest), pd.DataFrame(calibration, columns=["side", "predicted", "observed", "rows"])
+
+
+def facts(run: Run) -> dict[str, str]:
+    """The comparison's numbers in words."""
+    comparison = run.comparison or {}
+    metric = str(comparison.get("metric", "log_loss"))
+    name = metric.replace("_", " ")
+    found = {f"{name}, {side}": words.figure((comparison.get(side) or {}).get(metric)) for side in ("champion", "challenger")}
+    difference = comparison.get("difference") or {}
+    if difference.get("value") is not None:
+        found["difference"] = signed(difference["value"])
+    if difference.get("low") is not None:
+        found["95 % interval"] = f"{signed(difference['low'])} to {signed(difference['high'])}"
+    flipped = comparison.get("flipped") or {}
+    changed = flipped.get("to_true", 0) + flipped.get("to_false", 0)
+    if changed:
+        right = flipped.get("to_true_right", 0) + flipped.get("to_false_right", 0)
+        found["decisions flipped"] = f"{changed:,}, the challenger right in {right / changed:.0%}"
+    return found
 
 
 def table(made: list[Run], zone: str) -> pd.DataFrame:
@@ -173,4 +184,4 @@ def table(made: list[Run], zone: str) -> pd.DataFrame:
     return placed(rows, zone, "as of") if len(rows) else rows
 
 
-__all__ = ["ACTIVE", "ENDED", "STATES", "Run", "advice", "comparison_frames", "frame", "hindrance", "runs", "sentence", "signed", "table", "verdict"]
+__all__ = ["ACTIVE", "ENDED", "STATES", "Run", "advice", "comparison_frames", "facts", "runs", "sentence", "signed", "table", "verdict"]

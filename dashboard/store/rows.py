@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 
 BINS = 20  # of the score distribution
-KEPT_FEATURE_ROWS = 10_000
+KEPT_FEATURE_ROWS = 2000
 KEPT_SAMPLES_MS = 3 * 3_600_000
 CLIP = 1e-15  # of a probability in the log loss
 
@@ -45,12 +45,11 @@ def _text(value: object) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
-def put_predictions(cursor: duckdb.DuckDBPyConnection, table: pa.Table, segments: Sequence[str]) -> None:
-    pairs = ", ".join(f'"{name}": "{name}"' for name in segments)
+def put_predictions(cursor: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
     cursor.register("batch", table)
     cursor.execute(
-        f"""INSERT INTO predictions SELECT prediction_id, label_key, score, prediction, model, version, _time, predicted_at,
-                   features_partition, features_offset, _plan, {f"to_json({{{pairs}}})" if pairs else "NULL"} FROM batch"""
+        """INSERT INTO predictions SELECT prediction_id, label_key, score, prediction, model, version, _time, predicted_at,
+                  features_partition, features_offset, _plan FROM batch"""
     )
     cursor.execute(
         f"""INSERT INTO scores
@@ -63,7 +62,7 @@ def put_predictions(cursor: duckdb.DuckDBPyConnection, table: pa.Table, segments
     cursor.unregister("batch")
 
 
-def put_outcomes(cursor: duckdb.DuckDBPyConnection, table: pa.Table, segments: Sequence[str]) -> None:
+def put_outcomes(cursor: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
     cursor.register("batch", table)
     cursor.execute(
         """INSERT INTO outcomes SELECT prediction_id, label_key, score, prediction, version, _time, label, label_time, state FROM batch"""
@@ -151,7 +150,7 @@ def put_runs(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
         cursor,
         "runs",
         [
-            (run.get("run_id", fact.key), run.get("state"), run.get("at", fact.at), run.get("as_of"), run.get("version"), _text(run), fact.partition, fact.offset)
+            (run.get("run_id", fact.key), run.get("state"), run.get("at"), run.get("as_of"), run.get("version"), _text(run), fact.partition, fact.offset)
             for fact in facts
             if (run := fact.value) is not None
         ],
@@ -163,7 +162,7 @@ def put_deployments(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) ->
         cursor,
         "deployments",
         [
-            (fact.key, body.get("version"), body.get("at", fact.at), _text(body), fact.partition, fact.offset)
+            (body.get("role", fact.key), body.get("version"), body.get("at") or fact.at, _text(body), fact.partition, fact.offset)
             for fact in facts
             if (body := fact.value) is not None
         ],
@@ -228,7 +227,7 @@ FACTS: dict[str, Callable[[duckdb.DuckDBPyConnection, Sequence[Fact]], None]] = 
     "dead-letters": put_dead_letters,
     "late": put_late,
 }
-TABLES: dict[str, Callable[[duckdb.DuckDBPyConnection, pa.Table, Sequence[str]], None]] = {
+TABLES: dict[str, Callable[[duckdb.DuckDBPyConnection, pa.Table], None]] = {
     "predictions": put_predictions,
     "outcomes": put_outcomes,
 }

@@ -20,10 +20,9 @@ _log = logging.getLogger(__name__)
 class Store:
     """One file for one project. `write` is for the reader's thread alone; `cursor` serves any thread."""
 
-    def __init__(self, path: Path, project: str, segments: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, project: str) -> None:
         self.path = path
         self.project = project
-        self.segments = tuple(segments)
         self.generation = 0  # grows with every write: a page need not draw the same twice
         self._lock = threading.Lock()
         self._connection = self._open()
@@ -47,7 +46,7 @@ class Store:
         raise OSError(f"{self.path.parent}: no store can be opened there; is the folder writable?")
 
     def _fits(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        wished = f"{LAYOUT} {self.project} {','.join(self.segments)}"
+        wished = f"{LAYOUT} {self.project}"
         if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'").fetchone():
             connection.execute(f"BEGIN; {DDL}; INSERT INTO meta VALUES ('layout', '{wished}'); COMMIT")
             return True
@@ -85,7 +84,7 @@ class Store:
     def write(
         self,
         facts: Mapping[str, Sequence[rows.Fact]] = {},
-        tables: Mapping[str, pa.Table] = {},
+        tables: Mapping[tuple[str, int], pa.Table] = {},
         positions: Mapping[tuple[str, int], int] = {},
         ends: Mapping[str, int] = {},
     ) -> None:
@@ -95,8 +94,8 @@ class Store:
         try:
             for topic, batch in facts.items():
                 rows.FACTS[topic](cursor, batch)
-            for topic, table in tables.items():
-                rows.TABLES[topic](cursor, table, self.segments)
+            for (topic, _), table in tables.items():
+                rows.TABLES[topic](cursor, table)
             for (topic, part), position in positions.items():
                 cursor.execute("INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next", [topic, part, position])
             if ends:

@@ -19,7 +19,7 @@ CREATE TABLE feature_rows (part INT, pos BIGINT, event_part INT, event_pos BIGIN
 
 CREATE TABLE predictions (
     prediction_id VARCHAR, label_key VARCHAR, score DOUBLE, prediction BOOL, model VARCHAR, version INT, time BIGINT,
-    predicted_at BIGINT, features_partition INT, features_offset BIGINT, plan VARCHAR, segments VARCHAR);
+    predicted_at BIGINT, features_partition INT, features_offset BIGINT, plan VARCHAR);
 CREATE TABLE scores (
     hour BIGINT, version INT, bin INT, n BIGINT, positive BIGINT, score DOUBLE, newest BIGINT, wall BIGINT,
     PRIMARY KEY (hour, version, bin));

@@ -66,7 +66,7 @@ def project(folder: Path) -> Project:
 
 
 def store(made: Project) -> Store:
-    return Store(made.state_dir / "store" / "dashboard.duckdb", made.name, made.drift.segments)
+    return Store(made.state_dir / "store" / "dashboard.duckdb", made.name)
 
 
 def facts(values: list[tuple[str | None, dict[str, Any], int]], start: int = 0) -> list[Fact]:
@@ -133,7 +133,7 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
         rings = None
         if alarm and kind not in alarms:
             alarms.add(kind)
-            rings = {"kind": kind, "reason": alarm}
+            rings = {"kind": {"data": "drift", "performance": "decay"}[kind], "reason": alarm}
         identity = f"{kind}@{at}"
         made.append((identity, {"check_id": identity, "kind": kind, "start": at - 7 * DAY, "end": at, "rows": 7000, **body, "alarm": rings}, at))
 
@@ -147,7 +147,7 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
             moved = psi > limit
             features.append(
                 {"name": name, "test": "kolmogorov_smirnov", "statistic": 0.03 + 0.3 * moves, "p_value": 0.5, "adjusted": 1e-12 if moved else 0.4,
-                 "psi": psi, "limit": limit, "suspect": moved, "ignored": False, "missing": 0.002, "outside": 0.0,
+                 "psi": psi, "limit": limit, "suspect": moved, "drifted": moved, "ignored": False, "missing": 0.002, "outside": 0.0,
                  "reference": _coarse(0.0, random, name in WORDS), "current": _coarse(1.6 * moves, random, name in WORDS)}
             )  # fmt: skip
         add("data", at, f"{len(MOVED)} of {len(FEATURES)} features moved in 2 checks in a row" if far > 0.5 else None, features=features)
@@ -169,27 +169,25 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
 
 METRICS = {"log_loss": 0.47, "auc": 0.75, "brier": 0.15, "rows": 80_000, "positive": 0.22}
 COMPARISON = {
-    "metric": "log_loss", "rows": 12_000, "champion": 0.551, "challenger": 0.512, "difference": 0.039, "low": 0.024, "high": 0.053, "margin": 0.0,
-    "better": True,
-    "segments": [
-        {"segment": "carrier", "value": carrier, "rows": 2000, "difference": difference, "low": difference - 0.02, "high": difference + 0.02}
-        for carrier, difference in zip(CARRIERS.tolist(), (0.05, 0.03, 0.06, 0.01, 0.02, -0.005), strict=True)
-    ],
+    "metric": "log_loss", "rows": 12_000, "champion": {"log_loss": 0.551, "auc": 0.74}, "challenger": {"log_loss": 0.512, "auc": 0.77},
+    "difference": {"value": 0.039, "low": 0.024, "high": 0.053}, "champion_version": 1, "champion_saw_rows": False,
+    "segments": {"carrier": {carrier: {"rows": 2000, "value": value, "low": value - 0.02, "high": value + 0.02}
+                             for carrier, value in zip(CARRIERS.tolist(), (0.05, 0.03, 0.06, 0.01, 0.02, -0.005), strict=True)}},
     "calibration": {
-        "champion": [{"predicted": p, "observed": min(1.0, p * 1.35), "rows": 900} for p in (0.05, 0.15, 0.25, 0.35, 0.5, 0.7)],
-        "challenger": [{"predicted": p, "observed": p * 1.03, "rows": 900} for p in (0.05, 0.15, 0.25, 0.35, 0.5, 0.7)],
+        "champion": [{"score": p, "observed": min(1.0, p * 1.35), "rows": 900} for p in (0.05, 0.15, 0.25, 0.35, 0.5, 0.7)],
+        "challenger": [{"score": p, "observed": p * 1.03, "rows": 900} for p in (0.05, 0.15, 0.25, 0.35, 0.5, 0.7)],
     },
-    "flipped": {"n": 610, "champion_right": 240, "challenger_right": 370},
+    "flipped": {"to_true": 410, "to_true_right": 260, "to_false": 200, "to_false_right": 110},
 }  # fmt: skip
 
 
 def run(run_id: str, states: tuple[str, ...], at: int, **more: Any) -> list[tuple[str | None, dict[str, Any], int]]:
     made = []
-    body: dict[str, Any] = {"run_id": run_id, "trigger": "manual", "requested_by": "ada", "reason": "quality fell", "as_of": SHIFT + 10 * DAY}
+    body: dict[str, Any] = {"run_id": run_id, "trigger": "manual", "requested_by": "ada", "reason": "quality fell", "as_of": SHIFT + 10 * DAY, "dataset": {"rows": 80_000, "cut_off": SHIFT + 10 * DAY}}
     for place, state in enumerate(states):
         body = {**body, "state": state, "at": at + place * 9_000, "log_tail": ["read 80,000 rows", "fit 300 trees"] if place > 1 else []}
         if state in ("waiting", "promoted", "rejected"):
-            body.update(metrics=METRICS, comparison=COMPARISON)
+            body.update(metrics=METRICS, comparison=COMPARISON if run_id != "first" else None)
         body.update(more if place == len(states) - 1 else {k: v for k, v in more.items() if k not in ("error", "log_tail", "version")})
         made.append((run_id, body, at + place * 9_000))
     return made
@@ -206,18 +204,19 @@ def fill(into: Store, kind: str, *, days: int = 100, rows: int = 20_000, now: in
     days = 70 if kind == "running" else days
     end = START + days * DAY
     made = predictions(rows, days, wall=now - rows)
-    into.write(tables={"predictions": made, "outcomes": outcomes(made, until=end - 5 * HOUR)})
+    into.write(tables={("predictions", 0): made, ("outcomes", 0): outcomes(made, until=end - 5 * HOUR)})
     features = [
         (f"F{n}", {"flight_id": f"F{n}", **{name: (CARRIERS[n % 6] if name in ("carrier", "origin", "dest") else math.sin(n * (i + 1))) for i, name in enumerate(FEATURES)},
                    "_partition": 0, "_offset": n, "_time": end - (2000 - n) * 60_000, "_plan": "0123456789ab"}, end)
         for n in range(2000)
     ]  # fmt: skip
     first = run("first", (*WAY, "promoted"), now - 3_600_000, trigger="first", requested_by="driftline", reason="first champion", version=1, as_of=START)
-    desired = {"model": "flights", "version": 1, "sha256": "ab" * 32, "commit": "c0ffee1", "effective_from": START, "reason": "first champion", "by": "driftline"}
-    live = {"model": "flights", "version": 1, "sha256": "ab" * 32, "state": "Synced", "error": None}
+    desired = {"role": "desired", "model": "flights", "version": 1, "sha256": "ab" * 32, "commit": "c0ffee1", "effective_from": START, "reason": "first champion", "by": "driftline"}
+    live = {"role": "live", "model": "flights", "version": 1, "sha256": "ab" * 32, "state": "Synced", "error": None}
     steps = [
-        ("features", {"step": "features", "n": n, "ranges": [["flights.flights", 0, n * 1000, n * 1000 + 1000]], "rows": 1000, "at": now - (120 - n) * 1000}, now - (120 - n) * 1000)
-        for n in range(120)
+        (step, {"step": step, "n": n, "ranges": [[topic, 0, n * 1000, n * 1000 + 1000]], "rows": int(1000 * (1 + 0.3 * math.sin(n / 9))), "at": now - (480 - n) * 1000}, now)
+        for step, topic in (("features", "flights.flights"), ("predictions", "flights.features"), ("labels", "flights.predictions"), ("drift", "flights.outcomes"))
+        for n in range(480)
     ]
     writes: dict[str, list[Fact]] = {
         "features": facts(features),
@@ -237,7 +236,7 @@ def fill(into: Store, kind: str, *, days: int = 100, rows: int = 20_000, now: in
         writes["late"] = facts([(None, {"place": "flights.flights[0]@18", "time": end, "behind_ms": 7_200_000, "missed": {"carrier_1h": 3_600_000}, "at": now - 4000}, now - 4000)])
         degraded = {**live, "version": 1, "state": "Degraded", "error": "flights version 2: sha256 is 12ab…, 77fe… was deployed; version 1 goes on serving"}
         writes["deployments"] = facts([("desired", {**desired, "version": 2}, now - 50_000), ("live", degraded, now - 49_000)])
-    into.write(facts=writes, ends={"flights": 120_000, "arrivals": 90_000, "features": 120_000})
+    into.write(facts=writes, ends={"flights": 480_000, "arrivals": 390_000, "features": 482_600, "predictions": 480_000, "outcomes": 479_000})
 
 
 def build(folder: Path, kind: str, **more: Any) -> tuple[Project, Store]:

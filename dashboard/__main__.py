@@ -1,0 +1,35 @@
+"""`python -m dashboard FOLDER`: everything is imported and the store opened before the port answers, so that the first paint is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from streamlit.web import bootstrap
+
+import dashboard.pages  # noqa: F401 - what the first session would otherwise wait for
+from dashboard.desk import opened
+from streams.errors import DriftlineError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m dashboard", description="The dashboard of one project.")
+    parser.add_argument("project", type=Path, help="the project's folder")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8501)
+    given = parser.parse_args()
+    os.environ["DRIFTLINE_PROJECT"] = str(given.project.resolve())
+    try:
+        opened(given.project)
+    except (DriftlineError, OSError) as error:
+        print(error, file=sys.stderr)  # the page says it too
+    app = str(Path(__file__).with_name("app.py"))
+    options = {"server_address": given.host, "server_port": given.port, "server_headless": True, "browser_gatherUsageStats": False}
+    bootstrap.load_config_options(options)
+    bootstrap.run(app, False, [], options)
+
+
+if __name__ == "__main__":
+    main()
