@@ -375,7 +375,7 @@ class Expressions:
     def _aggregate(self, node: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> Scalar:
         if self._row is not None:
             return self._current(node)
-        over = self._target(node, name)
+        over, known = self._target(node, name), False
         if name == "count" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
             return over.add("count", (), (), BIGINT)
         if name == "count_where" and len(arguments) == 2 and isinstance(arguments[0], exp.Star):
@@ -383,7 +383,7 @@ class Expressions:
         if len(arguments) == 1 and isinstance(arguments[0], exp.Distinct):
             if name != "count" or len(arguments[0].expressions) != 1:
                 raise self.refusals.at(node, "DISTINCT", "count(DISTINCT x)")
-            name, arguments = "distinct_count", arguments[0].expressions
+            name, arguments, known = "distinct_count", arguments[0].expressions, True
         self._inside = True
         try:
             values = [self.scalar(argument) for argument in arguments]
@@ -406,7 +406,7 @@ class Expressions:
             parameters = [1]
         if rule.kernel == "lag" and isinstance(parameters[0], int) and parameters[0] < 0:
             raise self.refusals.at(node, f"{name}(..., {parameters[0]})", "an offset of 0 or more: rows to come are not known")
-        return over.add(rule.kernel, [value, *condition, *category], parameters, rule.gives or value.kind)
+        return over.add("distinct_known" if known else rule.kernel, [value, *condition, *category], parameters, rule.gives or value.kind)
 
     def _rule(self, node: exp.Expression, name: str, values: Sequence[Scalar]) -> Rule:
         rules = AGGREGATES[name]

@@ -9,14 +9,15 @@ from sqlglot import exp
 
 from streams.features.dialect import UNITS, Bound, FeatureWindow, UnitLiteral
 from streams.features.expressions import Expressions
-from streams.features.kinds import Kind
+from streams.features.kinds import BIGINT, Kind
 from streams.features.plan import Keep, Node, Union_
 from streams.features.refusal import Refusals, did_you_mean
 from streams.features.relation import Relation
-from streams.features.scalar import Scalar, column
+from streams.features.scalar import Scalar, column, made, narrowed
 from streams.features.spec import Aggregate, Frame, Store, Window
 from streams.types import Type
 
+_ZERO = {"BOOL": "false", "STRING": "''", "DATE": "DATE '1970-01-01'"} | dict.fromkeys(("SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "TIMESTAMP"), "0")
 _WORDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800_000, "MILLISECOND": 1}
 
 
@@ -48,7 +49,13 @@ class _Over:
     node: FeatureWindow
 
     def add(self, function: str, arguments: Sequence[Scalar], parameters: Sequence[object], kind: Kind) -> Scalar:
-        return self.frames.add(self, function, arguments, parameters, kind)
+        if function == "sum" and self.frames.wraps and kind.name in ("SMALLINT", "INT"):
+            whole = self.frames.add(self, function, arguments, parameters, BIGINT)
+            return made(narrowed(whole.sql, kind), kind, whole)
+        if function == "distinct_count":  # as in OpenMLDB a NULL counts as the zero of its type; count(DISTINCT x) leaves it out
+            value = arguments[0]
+            arguments = [made(f"coalesce({value.sql}, {_ZERO[value.kind.name]})", value.kind, value)]
+        return self.frames.add(self, "distinct_count" if function == "distinct_known" else function, arguments, parameters, kind)
 
 
 @dataclass
@@ -62,6 +69,7 @@ class Frames:
     unions: Callable[[exp.Expression], tuple[Node, tuple[Relation, ...]]]
     history_ms: int | None
     long_windows: Mapping[str, int]
+    wraps: bool = False
     _drafts: dict[Place, _Draft] = field(default_factory=dict)
     _resolved: dict[int, tuple[Place, Frame]] = field(default_factory=dict)
     _count: int = 0

@@ -199,6 +199,8 @@ def like(value: Scalar, pattern: Scalar, escape: Scalar | None, insensitive: boo
     function = "feature_ilike" if insensitive else "feature_like"
     constant = pattern.literal if pattern.is_literal else None
     mark = "\\" if escape is None else escape.literal if escape.is_literal else None
+    if isinstance(mark, str) and len(mark) > 1:  # no character is that escape, so nothing matches
+        return made(f"CASE WHEN {value.sql} IS NOT NULL AND {pattern.sql} IS NOT NULL THEN false END", BOOL, *parts)
     if isinstance(constant, str) and isinstance(mark, str):
         regex = text(like_regex(constant, mark))
         option = "'si'" if insensitive else "'s'"

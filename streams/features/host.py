@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from streams.errors import FeatureError
 from streams.features.farm import of_floats, of_integers, of_texts, signed
 from streams.features.functions import like_regex
 from streams.features.kernel.udaf import Udaf
@@ -47,13 +48,13 @@ def prepare(connection: duckdb.DuckDBPyConnection, udfs: Udfs, text: str) -> Non
             connection.execute(f"CREATE MACRO {name}{body}")
     for name, (takes, gives, call) in FUNCTIONS.items():
         if name in words:
-            _register(connection, name, takes, gives, _rowwise(call))
+            _register(connection, name, takes, gives, _rowwise(call, gives, len(takes)))
     for name, (kind, function) in _HASHES.items():
         if name in words:
             _register(connection, name, [kind], "BIGINT", _arrays(function))
     for name, udf in udfs.scalars.items():
         if f"udf_{name}" in words:
-            _register(connection, f"udf_{name}", [Kind(str(take)).sql for take in udf.takes], Kind(str(udf.gives)).sql, _project(udf))
+            _register(connection, f"udf_{name}", [Kind(str(take)).sql for take in udf.takes], Kind(str(udf.gives)).sql, _of(_project(udf), len(udf.takes)))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, takes: Sequence[str], gives: str, call: Callable[..., Any]) -> None:
@@ -67,14 +68,30 @@ def _arrays(function: Callable[[list[Any]], list[Any]]) -> Callable[..., pa.Arra
     return call
 
 
-def _rowwise(function: Callable[..., Any]) -> Callable[..., pa.Array]:
+def _rowwise(function: Callable[..., Any], gives: str, count: int) -> Callable[..., pa.Array]:
     """A function of single values (any NULL gives NULL) over arrays."""
+    kind = {"BOOLEAN": pa.bool_(), "DOUBLE": pa.float64()}.get(gives, pa.string())
 
     def call(*columns: Any) -> pa.Array:
         rows = zip(*(column.to_pylist() for column in columns), strict=True)
-        return pa.array([None if any(value is None for value in row) else function(*row) for row in rows])
+        return pa.array([None if any(value is None for value in row) else function(*row) for row in rows], kind)
 
-    return call
+    return _of(call, count)
+
+
+def _of(call: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The same function with a fixed number of parameters, as the engine counts them."""
+    forms: dict[int, Callable[..., Any]] = {
+        1: lambda a: call(a),
+        2: lambda a, b: call(a, b),
+        3: lambda a, b, c: call(a, b, c),
+        4: lambda a, b, c, d: call(a, b, c, d),
+        5: lambda a, b, c, d, e: call(a, b, c, d, e),
+        6: lambda a, b, c, d, e, f: call(a, b, c, d, e, f),
+    }
+    if count not in forms:
+        raise FeatureError(f"met a function of {count} arguments, wished 1 to {len(forms)}")
+    return forms[count]
 
 
 def _project(udf: ScalarUdf) -> Callable[..., pa.Array]:

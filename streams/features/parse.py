@@ -9,7 +9,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from streams.features.dialect import parse, tokenize
-from streams.features.refusal import Refusals
+from streams.features.refusal import Refusals, did_you_mean
 
 OPTIONS = {"LONG_WINDOWS"}
 
@@ -20,6 +20,7 @@ class Statement:
 
     query: exp.Expression
     options: dict[str, str] = field(default_factory=dict)
+    outfile: str | None = None
 
 
 def read(sql: str, refusals: Refusals) -> Statement:
@@ -36,6 +37,7 @@ def read(sql: str, refusals: Refusals) -> Statement:
     if not tokens:
         raise refusals.place(1, 1, "nothing", "one SELECT")
     tokens, options = _split(tokens, refusals)
+    outfile = options.pop("outfile", None)
     first = tokens[0]
     if first.token_type not in (TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN):
         raise refusals.place(first.line, _column(first), first.text.upper(), "SELECT: a file of features is one query")
@@ -53,7 +55,7 @@ def read(sql: str, refusals: Refusals) -> Statement:
     queries = [tree for tree in trees if tree is not None]
     if len(queries) != 1:
         raise refusals.place(first.line, _column(first), f"{len(queries)} statements", "one SELECT")
-    return Statement(queries[0], options)
+    return Statement(queries[0], options, outfile)
 
 
 def _split(tokens: list[Token], refusals: Refusals) -> tuple[list[Token], dict[str, str]]:
@@ -78,8 +80,42 @@ def _split(tokens: list[Token], refusals: Refusals) -> tuple[list[Token], dict[s
                 raise refusals.place(token.line, _column(token), "CONFIG", "a query without it: the rows of a request come from its topic")
             return tokens[:index], options | _options(rest, refusals)
         if word == "INTO" and following == "OUTFILE":
-            raise refusals.place(token.line, _column(token), "INTO OUTFILE", "a query alone", "Use `driftline backfill -o FILE`.")
+            return tokens[:index], options | _outfile(tokens[index + 2 :], token, refusals)
     return tokens, options
+
+
+def _outfile(tokens: list[Token], into: Token, refusals: Refusals) -> dict[str, str]:
+    """INTO OUTFILE 'path' [OPTIONS(...)]: where a backfill writes when nothing else is said."""
+    if not tokens or tokens[0].token_type != TokenType.STRING or not tokens[0].text:
+        raise refusals.place(into.line, _column(into), "INTO OUTFILE without a path", "INTO OUTFILE 'path'")
+    path, rest = tokens[0].text, tokens[1:]
+    if rest and (rest[0].text.upper() != "OPTIONS" or len(rest) < 2 or rest[1].token_type != TokenType.L_PAREN):
+        raise refusals.place(rest[0].line, _column(rest[0]), rest[0].text, "OPTIONS(...) or the end")
+    body, index = rest[2:], 0
+    while index < len(body) and body[index].token_type != TokenType.R_PAREN:
+        name, value = body[index], body[index + 2] if index + 2 < len(body) else None
+        wished = _OUTFILE.get(name.text.lower())
+        if wished is None:
+            raise refusals.place(name.line, _column(name), f"the option {name.text}", f"one of {', '.join(_OUTFILE)}", did_you_mean(name.text, _OUTFILE))
+        kinds = {"text": (TokenType.STRING,), "true or false": (TokenType.TRUE, TokenType.FALSE), "a number": (TokenType.NUMBER,)}
+        right = value is not None and body[index + 1].token_type == TokenType.EQ
+        if not right or value is None or (value.token_type not in kinds[wished] if wished in kinds else value.text.lower() not in wished.split(" or ")):
+            raise refusals.place(name.line, _column(name), f"{name.text} = {value.text if value else ''}", wished)
+        index += 3
+        if index < len(body) and body[index].token_type == TokenType.COMMA:
+            index += 1
+    return {"outfile": path}
+
+
+_OUTFILE = {
+    "format": "csv or parquet",
+    "mode": "error_if_exists or overwrite or append",
+    "header": "true or false",
+    "delimiter": "text",
+    "null_value": "text",
+    "quote": "text",
+    "coalesce": "a number",
+}
 
 
 def _options(tokens: list[Token], refusals: Refusals) -> dict[str, str]:

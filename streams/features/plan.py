@@ -239,15 +239,17 @@ def compile_features(
     udfs: Udfs | None = None,
     database: str | None = None,
     history_ms: int | None = 0,
+    overflow: str = "null",
 ) -> Plan:
     """Compile one SELECT against the schemas of its inputs (names, or `database.name`).
 
     `timezone` is how timestamps are read and shown; `history_ms` how long a key's rows are kept beyond its longest frame for rows that
-    come late (None: for ever). Raises FeatureError: `path:line:column: met ..., wished ...`.
+    come late (None: for ever). A sum its type cannot hold is NULL and counted; `overflow = "wrap"` lets SMALLINT and INT wrap instead, as
+    OpenMLDB does. Raises FeatureError: `path:line:column: met ..., wished ...`.
     """
     from streams.features.select import build
 
-    return build(sql, schemas, path=path, timezone=timezone, udfs=udfs or Udfs(), database=database, history_ms=history_ms)
+    return build(sql, schemas, path=path, timezone=timezone, udfs=udfs or Udfs(), database=database, history_ms=history_ms, overflow=overflow)
 
 
 __all__ = ["Filter", "Join", "Keep", "Kind", "Limit", "Node", "Plan", "Project", "Scan", "Single", "Union_", "Windowed", "compile_features", "describe", "walk"]

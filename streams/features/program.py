@@ -35,13 +35,17 @@ class Answer:
 
 
 class Program:
-    """Runs one plan. Not for several threads at once."""
+    """Runs one plan. Not for several threads at once.
 
-    def __init__(self, plan: Plan) -> None:
+    `finished`: the one batch to come is all there will ever be, and each window takes its rows in the order of its own ORDER BY, whatever
+    the order they came in, as a batch engine does.
+    """
+
+    def __init__(self, plan: Plan, *, finished: bool = False) -> None:
         self.plan = plan
         self._engine = Engine(plan.udfs, _scalars(plan))
         self._runners: list[Runner] = []
-        self._root = assemble(plan, self._engine, self._runners)
+        self._root = assemble(plan, self._engine, self._runners, finished)
 
     def process(self, batch: Batch) -> Answer:
         """Answer the driving rows of a batch, in their order."""

@@ -170,7 +170,7 @@ class Needs:
         return Needs.of([*keep.keys, keep.order, *keep.columns])
 
 
-def assemble(plan: Plan, engine: Engine, runners: list[Runner]) -> Runner:
+def assemble(plan: Plan, engine: Engine, runners: list[Runner], finished: bool) -> Runner:
     """The runners of a plan, those that others read first; gives the one of the root. Equal nodes share a runner."""
     shared: dict[tuple[Node, frozenset[str] | None], Runner] = {}
 
@@ -212,7 +212,7 @@ def assemble(plan: Plan, engine: Engine, runners: list[Runner]) -> Runner:
             for union in keep.unions:
                 names = dict(union.columns)
                 unions[keep, union] = build(union.node, frozenset(names[ref] for ref in Needs.keep(keep)))
-        return WindowedRunner(node, child, unions, engine, plan)
+        return WindowedRunner(node, child, unions, engine, plan, finished)
 
     return build(plan.root, None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -10,9 +10,9 @@ from sqlglot import exp
 from streams.features.dialect import FeatureWindow, LastJoin
 from streams.features.expressions import Expressions
 from streams.features.frames import Frames
-from streams.features.kinds import INT, NULL, Kind
+from streams.features.kinds import BOOL, NULL, Kind
 from streams.features.parse import read
-from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, walk
+from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, children
 from streams.features.refusal import Refusals, did_you_mean
 from streams.features.relation import Field, Relation, Scope
 from streams.features.scalar import Scalar, Zone, column, made
@@ -54,6 +54,7 @@ class Selects:
     database: str | None
     history_ms: int | None
     long_windows: Mapping[str, int]
+    wraps: bool
     seen_windows: set[str] = field(default_factory=set)
     _joins: int = 0
 
@@ -209,6 +210,7 @@ class Selects:
             lambda item: self._union(item, ctes),
             self.history_ms,
             self.long_windows,
+            self.wraps,
         )
         expressions = Expressions(scope, self.zone, self.refusals, frames, self.udfs)
         outputs: list[tuple[str, Scalar]] = []
@@ -266,7 +268,7 @@ class _Closed(exp.Expression):
 
 
 def _typed(scalar: Scalar) -> Scalar:
-    return Scalar("CAST(NULL AS INTEGER)", INT, literal=None) if scalar.kind == NULL else scalar
+    return Scalar("CAST(NULL AS BOOLEAN)", BOOL, literal=None) if scalar.kind == NULL else scalar
 
 
 def _shown(item: exp.Expression) -> str:
@@ -305,12 +307,12 @@ def _long_windows(options: Mapping[str, str], refusals: Refusals) -> dict[str, i
 
 
 def build(
-    sql: str, schemas: Mapping[str, Schema], *, path: str, timezone: str, udfs: Udfs, database: str | None, history_ms: int | None
+    sql: str, schemas: Mapping[str, Schema], *, path: str, timezone: str, udfs: Udfs, database: str | None, history_ms: int | None, overflow: str
 ) -> Plan:
     refusals = Refusals(path)
     statement = read(sql, refusals)
     long_windows = _long_windows(statement.options, refusals)
-    selects = Selects(schemas, refusals, Zone(timezone), udfs, database, history_ms, long_windows)
+    selects = Selects(schemas, refusals, Zone(timezone), udfs, database, history_ms, long_windows, overflow == "wrap")
     level = selects.query(statement.query, {})
     for name in long_windows:
         if name not in selects.seen_windows:
@@ -320,10 +322,19 @@ def build(
         if f.kind.column is None:
             raise refusals.at(statement.query, f"the output {f.name}, which is a {f.kind}", "a column value", "join(), size() or [key] give one.")
         columns.append((f.name, Type(f.kind.name)))
-    tables = [node.table for node in walk(level.node) if isinstance(node, Scan)]
     driving = _leftmost(level.node)
-    sources = tuple(dict.fromkeys(table for table in tables if table != driving)) + ((driving,) if driving else ())
-    return Plan(level.node, tuple(columns), driving, sources, timezone, path, udfs)
+    sources = tuple(dict.fromkeys(table for table in _ranked(level.node) if table != driving)) + ((driving,) if driving else ())
+    return Plan(level.node, tuple(columns), driving, sources, timezone, path, udfs, statement.outfile)
+
+
+def _ranked(node: Node) -> Iterator[str]:
+    """The inputs by rank: what a row looks up comes before the row."""
+    if isinstance(node, Scan):
+        yield node.table
+    for child in children(node)[:0:-1]:  # of two tables in a UNION the first one listed is the newer at equal times
+        yield from _ranked(child)
+    for child in children(node)[:1]:
+        yield from _ranked(child)
 
 
 def _leftmost(node: Node) -> str | None:

@@ -32,7 +32,8 @@ class _Input:
 
 
 class _KeepRunner:
-    def __init__(self, keep: Keep, inputs: list[_Input], index: KeyIndex, plan: Plan) -> None:
+    def __init__(self, keep: Keep, inputs: list[_Input], index: KeyIndex, plan: Plan, finished: bool) -> None:
+        self._finished = finished
         self.keep = keep
         self.inputs = inputs
         self.index = index
@@ -51,13 +52,16 @@ class _KeepRunner:
         times = [_times(row[count + keyed]) if self.keep.order is not None else np.zeros(part.count, np.int64) for row, (part, _) in zip(arrays, parts, strict=True)]
         stored = [np.full(part.count, i > 0 or self.keep.stored, np.bool_) for i, (part, _) in enumerate(parts)]
         answered = [np.full(part.count, i == 0, np.bool_) for i, (part, _) in enumerate(parts)]
-        if len(parts) == 1:
+        back: Int64 | None = None
+        if len(parts) == 1 and not self._finished:
             columns = [Column.from_arrow(array, kind) for array, kind in zip(arrays[0][:count], self._types, strict=True)]
             results = self.kernel.process(ids[0], times[0], stored[0], answered[0], columns)
         else:
             place = np.concatenate([part.order for part, _ in parts])
-            rank = np.concatenate([np.full(part.count, i if i else len(parts), np.int64) for i, (part, _) in enumerate(parts)])
-            merged = np.lexsort((rank, place))
+            rank = np.concatenate([np.full(part.count, -i, np.int64) for i, (part, _) in enumerate(parts)])
+            merged = np.lexsort((place, rank, np.concatenate(times))) if self._finished else np.lexsort((rank, place))
+            if self._finished:
+                back = np.argsort(merged[merged < own.count], kind="stable")
             joined = [pa.concat_arrays([row[c] for row in arrays]).take(pa.array(merged)) for c in range(count)]
             columns = [Column.from_arrow(array, kind) for array, kind in zip(joined, self._types, strict=True)]
             results = self.kernel.process(
@@ -67,6 +71,8 @@ class _KeepRunner:
         for window, refs, columns_of in zip(self.keep.spec.windows, self.keep.refs, results, strict=True):
             for aggregate, ref, value in zip(window.aggregates, refs, columns_of, strict=True):
                 given[ref] = value.to_arrow(aggregate.type)
+                if back is not None:
+                    given[ref] = given[ref].take(pa.array(back))
                 assert len(given[ref]) == own.count
         return given
 
@@ -74,7 +80,7 @@ class _KeepRunner:
 class WindowedRunner:
     """All windows of one SELECT."""
 
-    def __init__(self, node: Windowed, child: Runner, unions: Mapping[tuple[Keep, Union_], Runner], engine: Engine, plan: Plan) -> None:
+    def __init__(self, node: Windowed, child: Runner, unions: Mapping[tuple[Keep, Union_], Runner], engine: Engine, plan: Plan, finished: bool) -> None:
         self._child = child
         self._queries: list[_Input] = []
         self._keeps: list[_KeepRunner] = []
@@ -93,7 +99,7 @@ class WindowedRunner:
                 asked = [(ref, scalar) for ref, scalar in zip(refs_of[keep], _asked(keep), strict=True)]
                 inputs.append(_Input(runner, engine.query(list(dict(asked).items()), kinds), names, refs_of[keep]))
             index = self._indexes.setdefault(keep.keys, KeyIndex())
-            self._keeps.append(_KeepRunner(keep, inputs, index, plan))
+            self._keeps.append(_KeepRunner(keep, inputs, index, plan, finished))
         results = {
             ref: Kind(str(aggregate.type)) for keep in node.keeps for w, refs in zip(keep.spec.windows, keep.refs, strict=True) for aggregate, ref in zip(w.aggregates, refs, strict=True)
         }
