@@ -137,8 +137,11 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     column = table.column(source.time)
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms")).cast(pa.int64())
-    known = np.ones(len(good), bool) if not column.null_count else pc.is_valid(column).to_numpy()
-    return pc.fill_null(column, 0).cast(pa.int64()).to_numpy().astype(np.int64, copy=False), known
+    column = column.cast(pa.int64())
+    if not column.null_count:
+        return column.to_numpy(), np.ones(len(good), bool)
+    # not pc.fill_null: it imports pandas, a second of every start
+    return pc.call_function("coalesce", [column, pa.scalar(0)]).to_numpy(), pc.is_valid(column).to_numpy()
 
 
 def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str], far: set[int]) -> Decoded:

@@ -31,6 +31,7 @@ class Features:
         self.marked = (topic,) if in_step else ()  # predictions that wait must know how far event time has come
         self._program, self._topic, self._partitions = program, topic, partitions
         self.signature = plan.hash
+        self.reach = reach(plan)
         self._empty = {one.name: nothing(one.schema) for one in inputs}
 
     def process(self, batch: Batch) -> Outputs:
@@ -54,6 +55,20 @@ class Features:
 
     def restore(self, state: Mapping[str, bytes]) -> None:
         self._program.restore(state)
+
+
+def reach(plan: Plan) -> dict[str, dict[str, int | None]]:
+    """By input, the windows over its rows and how far each goes back: milliseconds, None where it counts rows or has no end."""
+    from streams.features.plan import Scan, Windowed, walk
+
+    found: dict[str, dict[str, int | None]] = {}
+    for node in walk(plan.root):
+        for keep in node.keeps if isinstance(node, Windowed) else ():
+            over = [one for inner in (node.child, *(union.node for union in keep.unions)) for one in walk(inner)]
+            for table in {one.table for one in over if isinstance(one, Scan)}:
+                for name, window in zip(keep.names, keep.spec.windows, strict=True):
+                    found.setdefault(table, {})[name] = None if window.frame.rows else window.frame.start
+    return found
 
 
 def filled(batch: Batch, empty: Mapping[str, pa.Table]) -> Batch:
@@ -89,5 +104,8 @@ def build(project: Project) -> Features:
 def plan_of(project: Project) -> Plan:
     """The compiled features.sql of a project."""
     from streams.features.plan import compile_features
+    from streams.features.udf import load
 
-    return compile_features(project.features_sql, project.schemas, path=str(project.model.features), timezone=project.timezone)
+    functions = [str(project.model.functions)] if project.model.functions is not None else []
+    udfs = load(project.root, functions)
+    return compile_features(project.features_sql, project.schemas, path=str(project.model.features), timezone=project.timezone, udfs=udfs)

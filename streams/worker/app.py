@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -29,6 +30,7 @@ from streams.worker.status import write_status
 
 log = logging.getLogger(__name__)
 STATUS_S = 1.0
+SESSION_S = 6.0  # the smallest a broker takes by default
 
 
 def run_steps(project: Project, steps: Sequence[str]) -> None:
@@ -61,10 +63,16 @@ def _drive(project: Project, step: str, meter: Meter, stack: ExitStack) -> Drive
 def make_app(project: Project, steps: Sequence[str], drives: Sequence[Drive], meter: Meter) -> faust.App:
     kafka = project.kafka()
     prefix = project.prefix or project.name
+    # Faust joins a group of its own before it starts anything, and would wait there for a killed predecessor to expire;
+    # only agents, which answer each record once, need the group to be the same again.
+    own = "" if any(step in pipeline.AGENTS for step in steps) else f"-{uuid.uuid4().hex[:8]}"
     app = faust.App(
-        f"{prefix}-{'-'.join(steps)}",
+        f"{prefix}-{'-'.join(steps)}{own}",
         broker=[f"kafka://{server.strip()}" for server in kafka["bootstrap_servers"].split(",")],
         broker_credentials=_credentials(kafka),
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=SESSION_S / 4,
+        broker_rebalance_timeout=SESSION_S,
         store="memory://",
         datadir=project.state_dir / "faust",
         topic_disable_leader=True,
@@ -101,7 +109,7 @@ def _frame(app: faust.App, drive: Drive) -> None:
         async def _run(self) -> None:
             try:
                 await drive.run(channel)
-            except BaseException as error:
+            except Exception as error:  # whatever it is, a process whose step has ended for good must end too
                 log.critical("%s: %s", drive.step, error)
                 await app.crash(error)
                 raise

@@ -24,8 +24,8 @@ from streams.worker.commits import Commit, Standing, still_ahead
 from streams.worker.connection import Connection, Consumer, Part
 from streams.worker.fetch import Fetch, Fetched
 from streams.worker.merge import Merge, Progress, Slot, Taken
-from streams.worker.reorder import ALWAYS
 from streams.worker.recovery import recover
+from streams.worker.reorder import ALWAYS
 from streams.worker.replay import Reader
 from streams.worker.snapshots import Snapshot, Snapshots, now_ms
 from streams.worker.write import Topics, Work, Write

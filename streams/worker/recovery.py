@@ -76,6 +76,7 @@ def _replayed(
     since = "its beginning" if snapshot is None else datetime.fromtimestamp(snapshot.at / 1000, UTC).strftime("%H:%M:%S")
     sensor.on_state(step.name, "replaying", f"replaying {_count(total)} events since {since}, about {total / REPLAYED_PER_S:.0f} s")
     begun = time.monotonic()
+    told = getattr(step, "frontier", None)
     for one in replay(
         consumer,
         readers,
@@ -83,12 +84,12 @@ def _replayed(
         commits,
         lambda done: sensor.on_replay(step.name, done, total, time.monotonic() - begun),
         merge,
+        marks=told is not None,
     ):
         if one.taken is not None:
             step.process(one.taken.batch)
-    told = [commit.mark for commit in commits if commit.mark is not None]
-    if told and hasattr(step, "frontier"):
-        step.frontier(told[-1])
+        if told is not None and (mark := one.commits[-1].mark) is not None:
+            told(mark)
     return merge, [*start.ahead, *(one for commit in commits for one in commit.ahead)]
 
 

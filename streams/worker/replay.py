@@ -101,13 +101,17 @@ class Replayed:
     records: int
 
 
-def grouped(commits: Iterable[Commit], size: int = GROUP_RECORDS) -> Iterator[list[Commit]]:
-    """Runs of commits that may be taken at once: a disordered one stands alone, as does what follows it."""
+def grouped(commits: Iterable[Commit], size: int = GROUP_RECORDS, marks: bool = False) -> Iterator[list[Commit]]:
+    """Runs of commits that may be taken at once: a disordered one stands alone, as does what follows it.
+
+    With `marks` a run ends with a commit that told the step how far event time has come.
+    """
     group: list[Commit] = []
     records = 0
     for commit in commits:
         length = sum(one.end - one.start for one in commit.ranges)
-        if group and (commit.disordered or group[-1].disordered or records + length > size):
+        ends = group and (commit.disordered or group[-1].disordered or (marks and group[-1].mark is not None))
+        if group and (ends or records + length > size):
             yield group
             group, records = [], 0
         group.append(commit)
@@ -123,6 +127,7 @@ def replay(
     commits: Iterable[Commit],
     progress: Callable[[int], None] = lambda records: None,
     merge: Merge | None = None,
+    marks: bool = False,
 ) -> Iterator[Replayed]:
     """Take again what `commits` took, beginning at `start`; `readers` by topic. The merge goes along, for who wants to go on with it."""
     merge = merge or Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)], start.frontier)
@@ -132,7 +137,7 @@ def replay(
     _feed(log, readers, merge, {part: one.read for part, one in start.progress.items()}, start.ahead)
     merge.drop_taken()
     done = 0
-    for group in grouped(commits):
+    for group in grouped(commits, marks=marks):
         ends = {(one.topic, one.partition): one.end for commit in group for one in commit.ranges}
         for taken_from in (one for commit in group for one in commit.ranges):
             rank, partition = readers[taken_from.topic].rank, taken_from.partition

@@ -18,7 +18,7 @@ from connectors.errors import MessageTooLargeError
 from connectors.formats import json
 from connectors.kafka.columns import Bytes
 from streams.events import dead_letters
-from streams.events.decode import KEY, VALUE, Refused
+from streams.events.decode import KEY, VALUE, WATERMARK, Refused
 from streams.sensors import Sensor
 from streams.types import Int64, Output, Outputs
 from streams.worker.commits import Commit, Standing, positions

@@ -9,6 +9,6 @@ from streams.project import load_project
 from streams.worker.app import run_steps
 
 if __name__ == "__main__":
-    faulthandler.register(signal.SIGUSR1)
+    faulthandler.register(signal.SIGRTMIN)
     pipeline.DRIVEN = {"chain": "tests.worker.steps"}
     run_steps(load_project(sys.argv[1]), ["chain"])

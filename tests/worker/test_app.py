@@ -21,7 +21,7 @@ from streams.events.decode import WATERMARK
 from streams.project import Project
 from streams.worker.status import read_statuses
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,7 +33,7 @@ def _none_left() -> Iterator[None]:
     yield
     for process in _STARTED:
         if process.poll() is None:
-            process.send_signal(signal.SIGUSR1)  # its stacks go to its log, for whoever looks why it still runs
+            process.send_signal(signal.SIGRTMIN)  # its stacks go to its log, for whoever looks why it still runs
             process.terminate()
             try:
                 process.wait(10)
@@ -79,7 +79,7 @@ def read(project: Project, topic: str) -> list[tuple[int, bytes | None]]:
     return found
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline, "it did not come in time"
