@@ -66,7 +66,7 @@ def exact_sum(values: Sequence[Value], type: Type) -> Value:
         try:
             return float(total)
         except OverflowError:
-            return math.copysign(math.inf, total)
+            return math.inf if total > 0 else -math.inf
 
 
 def average(values: Sequence[Value], type: Type) -> Value:

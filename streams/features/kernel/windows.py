@@ -1,156 +1,238 @@
-"""Aggregates over the frames of a store: rows in the order of the log in, one value a window, aggregate and answered row out."""
+"""Aggregates over the frames of a store: rows in the order of the log in, one value a window, aggregate and answered row out.
+
+The values depend on each key's own rows in their order, and on nothing else: not on where batches were cut, on other keys, or on a
+snapshot in between.
+"""
 
 from __future__ import annotations
 
-import math
-import pickle
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from streams.errors import FeatureError
+from streams.features.kernel import snapshot
+from streams.features.kernel.answer import Answers
 from streams.features.kernel.column import FLOATS, BoolArray, Column
-from streams.features.kernel.scans import Call, Row, average, exact_sum, known, scan_of
+from streams.features.kernel.engine import ANSWERED, EMITTED_ROOM, STORED, Batch, chain, run
+from streams.features.kernel.layout import P_EMISSIONS, P_EMITTED, P_MASK, P_OUTPUTS, layout_of, name_of
+from streams.features.kernel.memory import Keep
+from streams.features.kernel.scans import SCANS, Call, Row, Scan
 from streams.features.kernel.text import Value
 from streams.features.kernel.udaf import Udaf
-from streams.features.spec import Frame, Store
+from streams.features.kernel.vocabulary import Vocabulary
+from streams.features.spec import Aggregate, Store
 from streams.types import Int64, Type
+
+_CHUNK = 65_536  # rows taken at a time; fewer where Python looks at every frame
 
 
 class WindowKernel:
-    def __init__(self, store: Store, udafs: Mapping[str, Udaf] = {}, *, timezone: str = "UTC", spill: str | None = None) -> None:  # noqa: B006
+    """One store and its windows. `spill` names a folder: the rows of the windows then live in files there, not in RAM."""
+
+    def __init__(
+        self,
+        store: Store,
+        udafs: Mapping[str, Udaf] = MappingProxyType({}),
+        *,
+        timezone: str = "UTC",
+        spill: Path | None = None,
+    ) -> None:
         self.store = store
-        self.overflows = 0
+        self._layout = layout_of(store)
+        self._keep = Keep(self._layout, spill)
+        self._vocabulary = Vocabulary()
         self._udafs = udafs
         self._zone = ZoneInfo(timezone)
-        self._rows: dict[int, list[tuple[int, Row]]] = {}
-        self._clock: dict[int, int] = {}
-        for window in store.windows:
-            for aggregate in window.aggregates:
-                name = aggregate.function.removesuffix("_where")
-                if not name.startswith("udaf:") and name not in SIMPLE:
-                    scan_of(name)
+        self._chunk = 256 if self._layout.scanned else _CHUNK
+        self._overflows: Int64 = np.zeros(int(self._layout.plan.shape[P_OUTPUTS]), np.int64)
+        for scanned in self._layout.scanned:
+            if scanned.aggregate.function.startswith("udaf:") and scanned.aggregate.function[5:] not in udafs:
+                raise FeatureError(f"no aggregate `{scanned.aggregate.function[5:]}` is registered; there are {', '.join(sorted(udafs)) or 'none'}")
+
+    @property
+    def overflows(self) -> int:
+        """How many sums were NULL because their type could not hold them, since the kernel was made."""
+        return int(self._overflows.sum())
 
     def process(
         self, keys: Int64, times: Int64, stored: BoolArray, answered: BoolArray, columns: Sequence[Column]
     ) -> list[list[Column]]:
-        decoded = [_decode(column) for column in columns]
-        rows = list(zip(*decoded, strict=True)) if decoded else [()] * len(keys)
-        results: list[list[list[Value]]] = [[[] for _ in window.aggregates] for window in self.store.windows]
-        for i, (key, time) in enumerate(zip(keys.tolist(), times.tolist(), strict=True)):
-            ring = self._rows.setdefault(key, [])
-            self._clock[key] = max(time, self._clock.get(key, time))
-            place = bisect_right(ring, time, key=lambda entry: entry[0])
-            before = ring[:place]
-            if answered[i]:
-                for window, result in zip(self.store.windows, results, strict=True):
-                    past = before[: bisect_left(before, time, key=lambda e: e[0])] if window.frame.exclude_current_time else before
-                    frame = _frame(window.frame, past, time, rows[i])
-                    for aggregate, column in zip(window.aggregates, result, strict=True):
-                        name = aggregate.function.removesuffix("_where")
-                        arguments = aggregate.arguments
-                        if name in ("lag", "at"):
-                            k = int(aggregate.parameters[0] or 0)
-                            sequence = [*(row for _, row in past), rows[i]]
-                            column.append(sequence[-1 - k][arguments[0]] if 0 <= k < len(sequence) else None)
-                            continue
-                        values = [tuple(row[a] for a in arguments) for row in frame]
-                        call = Call(aggregate, tuple(self.store.columns[a] for a in arguments), self._zone)
-                        if name.startswith("udaf:"):
-                            column.append(self._udafs[name[5:]].of(values))
-                        elif name in SIMPLE:
-                            column.append(self._fit(_simple(name, values, call), aggregate.type))
-                        else:
-                            column.append(scan_of(name)(values, call))
-            if stored[i]:
-                ring.insert(place, (time, rows[i]))
-            self._evict(key)
+        """`result[w][a]` has one row for each answered row, in their order.
+
+        keys: dense ids >= 0. times: milliseconds. stored: whether the row is kept for later ones. answered: false for a row of a UNION.
+        """
+        rows = len(keys)
+        flags = stored * STORED + answered * ANSWERED
+        values = np.empty((len(columns), rows), np.int64)
+        masks = np.zeros((int(self._layout.plan.shape[P_MASK]), rows), np.int64)
+        for c, column in enumerate(columns):
+            if self.store.columns[c] is Type.STRING:
+                values[c] = self._vocabulary.codes(column)
+            elif self.store.columns[c] in FLOATS:
+                values[c] = np.asarray(column.values, np.float64).view(np.int64)
+            else:
+                values[c] = column.values
+            masks[c >> 6] |= (np.int64(1) if column.valid is None else column.valid.astype(np.int64)) << np.int64(c & 63)
+        parts: list[list[list[Column]]] = []
+        begin = 0
+        while begin < rows or not parts:
+            end = min(begin + self._chunk, rows)
+            part = slice(begin, end)
+            parts.append(self._take(keys[part], times[part], flags[part], masks[:, part], values[:, part]))
+            begin = end
+        if len(parts) == 1:
+            return parts[0]
         return [
-            [_encode(values, aggregate.type) for aggregate, values in zip(window.aggregates, result, strict=True)]
-            for window, result in zip(self.store.windows, results, strict=True)
+            [_joined([part[w][a] for part in parts]) for a in range(len(window.aggregates))]
+            for w, window in enumerate(self.store.windows)
         ]
 
-    def _fit(self, value: Value, type: Type) -> Value:
-        if isinstance(value, int) and type in _RANGE and not -_RANGE[type] <= value < _RANGE[type]:
-            self.overflows += 1
-            return None
-        return value
+    def _take(self, keys: Int64, times: Int64, flags: Int64, masks: Int64, values: Int64) -> list[list[Column]]:
+        rows, plan = len(keys), self._layout.plan
+        self._keep.keys(int(keys.max()) + 1 if rows else 0)
+        groups, first, count, following = (np.empty(rows, np.int64) for _ in range(4))
+        n = chain(np.ascontiguousarray(keys), self._keep.mark, groups, first, count, following)
+        batch = Batch(
+            np.array(times, np.int64),
+            np.array(flags, np.int64),
+            np.ascontiguousarray(masks),
+            np.ascontiguousarray(values),
+            groups[:n],
+            first[:n],
+            count[:n],
+            following,
+        )
+        outputs, emissions = int(plan.shape[P_OUTPUTS]), int(plan.shape[P_EMISSIONS])
+        answers = Answers(
+            np.empty((rows, outputs), np.int64),
+            np.empty((rows, outputs), np.uint8),
+            self._overflows,
+            np.empty((rows, emissions, 2), np.int64),
+            np.empty(4096 if emissions else 0, np.int64),
+            np.zeros(1, np.int64),
+        )
+        progress = np.array([0, -1, 0], np.int64)
+        while True:
+            run(plan, self._keep.memory, batch, answers, progress, self._keep.spare_needed)
+            group, room = int(progress[0]), int(progress[2])
+            if room == EMITTED_ROOM:
+                more = int(plan.shape[P_EMITTED]) * (self._keep.held(int(groups[group])) + 1)
+                larger = np.empty(2 * len(answers.emitted) + more, np.int64)
+                larger[: answers.used[0]] = answers.emitted[: answers.used[0]]
+                answers = answers._replace(emitted=larger)
+            elif room:
+                self._keep.grow(room, int(groups[group]), int(count[group]))
+            else:
+                break
+        if self._layout.scanned:
+            self._chunk = max(16, self._chunk // 2) if answers.used[0] > 4_000_000 else min(4096, 2 * self._chunk)
+        chosen = np.flatnonzero(flags & ANSWERED)
+        return self._columns(answers, chosen)
 
-    def _evict(self, key: int) -> None:
-        pass
+    # ---------------------------------------------------------------- results
+
+    def _columns(self, answers: Answers, chosen: Int64) -> list[list[Column]]:
+        every = len(chosen) == len(answers.values)
+        values = np.ascontiguousarray((answers.values if every else answers.values[chosen]).T)
+        valid = np.ascontiguousarray((answers.valid if every else answers.valid[chosen]).T).view(np.bool_)
+        result = []
+        for window, places in zip(self.store.windows, self._layout.columns, strict=True):
+            result.append(
+                [
+                    self._column(aggregate, values[place], valid[place]) if place >= 0 else Column(np.empty(0, np.int64))
+                    for aggregate, place in zip(window.aggregates, places, strict=True)
+                ]
+            )
+        for scanned in self._layout.scanned:
+            first, last = self._layout.plan.emissions[2 * scanned.emission : 2 * scanned.emission + 2]
+            width = 2 * int(last - first)
+            call = Call(
+                scanned.aggregate, tuple(self.store.columns[a] for a in scanned.aggregate.arguments), self._zone
+            )
+            scan = self._scan(scanned.aggregate)
+            spans = answers.spans[chosen, scanned.emission].tolist()
+            found: list[Value] = []
+            for start, length in spans:
+                block = answers.emitted[start : start + length * width].reshape(length, width)
+                arguments = [self._values(block, place, t) for place, t in zip(scanned.places, call.types, strict=True)]
+                found.append(scan(list(zip(*arguments, strict=True)), call))
+            result[scanned.window][scanned.index] = _encoded(found, scanned.aggregate.type)
+        return result
+
+    def _scan(self, aggregate: Aggregate) -> Scan:
+        if aggregate.function.startswith("udaf:"):
+            udaf = self._udafs[aggregate.function[5:]]
+            return lambda rows, call: udaf.of(rows)
+        return SCANS[name_of(aggregate)]
+
+    def _values(self, block: Int64, place: int, type: Type) -> list[Value]:
+        raw = np.ascontiguousarray(block[:, 2 * place + 1])
+        values: list[Value] = (raw.view(np.float64) if type in FLOATS else raw).tolist()
+        if type is Type.STRING:
+            words = self._vocabulary.words
+            return [words[int(v)] if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]  # type: ignore[arg-type]
+        return [v if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]
+
+    def _column(self, aggregate: Aggregate, values: Int64, valid: BoolArray) -> Column:
+        known = None if valid.all() else valid
+        name = name_of(aggregate)
+        if name in ("sum", "min", "max", "lag", "first_value", "last_value", "nth_value"):
+            source = self.store.columns[aggregate.arguments[0]]
+            if source is Type.STRING:
+                return self._vocabulary.column(values, known)
+            floats = source in FLOATS
+        else:
+            floats = name not in ("count", "distinct_count")
+        return Column(_canonical(values.view(np.float64)) if floats else values, known)
+
+    # ---------------------------------------------------------------- state
 
     def snapshot(self) -> bytes:
-        return pickle.dumps((self._rows, self._clock, self.overflows))
-
-    def restore(self, state: bytes) -> None:
-        self._rows, self._clock, self.overflows = pickle.loads(state)
+        """The state of all keys."""
+        return snapshot.pack(self.store, self._keep, self._vocabulary, None)
 
     def split(self, keys: Int64) -> bytes:
-        chosen = set(keys.tolist())
-        return pickle.dumps(({k: v for k, v in self._rows.items() if k in chosen}, {k: v for k, v in self._clock.items() if k in chosen}, 0))
+        """The state of these keys only, under the same ids."""
+        return snapshot.pack(self.store, self._keep, self._vocabulary, keys)
+
+    def restore(self, state: bytes) -> None:
+        """Take the keys of a state that `snapshot` or `split` gave, beside those already here (of the same id: instead).
+
+        Raises StateError if it cannot be read, or is of another store.
+        """
+        snapshot.unpack(self.store, self._keep, self._vocabulary, state)
 
 
-_RANGE = {Type.SMALLINT: 2**15, Type.INT: 2**31, Type.BIGINT: 2**63, Type.TIMESTAMP: 2**63}
-SIMPLE = ("count", "sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp")
-
-
-def _frame(frame: Frame, past: list[tuple[int, Row]], time: int, current: Row) -> list[Row]:
-    if frame.rows:
-        positions = list(range(len(past), 0, -1))
-        inside = [row for p, (_, row) in zip(positions, past, strict=True) if _within(p, frame)]
-    else:
-        inside = [row for at, row in past if _within(time - at, frame)]
-    if not frame.exclude_current_row and _within(0, frame):
-        inside.append(current)
-    return inside if frame.maxsize is None else inside[max(len(inside) - frame.maxsize, 0) :]
-
-
-def _within(distance: int, frame: Frame) -> bool:
-    if distance < frame.end or (frame.end_open and distance == frame.end):
-        return False
-    return frame.start is None or distance < frame.start or (distance == frame.start and not frame.start_open)
-
-
-def _simple(name: str, values: list[Row], call: Call) -> Value:
-    if name == "count" and not call.aggregate.arguments:
-        return len(values)
-    column = known(values)
-    if name == "count":
-        return len(column)
-    if name == "sum":
-        return exact_sum(column, call.types[0]) if column else None
-    if name == "avg":
-        return average(column, call.types[0])
-    n = len(column)
-    if n - name.endswith("_samp") < 1:
-        return None
-    from fractions import Fraction
-
-    if any(not math.isfinite(v) for v in column):  # type: ignore[arg-type]
-        return math.nan
-    exact = [Fraction(v) for v in column]  # type: ignore[arg-type]
-    total = sum(exact)
-    variance = float((n * sum(v * v for v in exact) - total * total) / (n * (n - name.endswith("_samp"))))
-    return math.sqrt(variance) if name.startswith("std") else variance
-
-
-def _decode(column: Column) -> list[Value]:
-    values: list[Value] = column.values.tolist()
-    if column.words is not None:
-        words = list(column.words)
-        values = [words[int(v)] if 0 <= int(v) < len(words) else None for v in values]  # type: ignore[arg-type]
-    if column.valid is not None:
-        values = [v if ok else None for v, ok in zip(values, column.valid.tolist(), strict=True)]
+def _canonical(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    odd = np.isnan(values)
+    if odd.any():
+        values[odd] = np.nan
     return values
 
 
-def _encode(values: list[Value], type: Type) -> Column:
-    known_ = np.array([v is not None for v in values], np.bool_)
-    valid = None if known_.all() else known_
+def _joined(parts: Sequence[Column]) -> Column:
+    values = np.concatenate([part.values for part in parts])
+    valid = None
+    if any(part.valid is not None for part in parts):
+        valid = np.concatenate([np.ones(len(part), np.bool_) if part.valid is None else part.valid for part in parts])
+    if all(part.words is None for part in parts):
+        return Column(values, valid)
+    words: dict[str, int] = {}
+    codes = [np.array([words.setdefault(word, len(words)) for word in part.words or ()] or [0], np.int64)[part.values] for part in parts]
+    return Column(np.concatenate(codes), valid, list(words))
+
+
+def _encoded(values: list[Value], type: Type) -> Column:
+    known = np.array([v is not None for v in values], np.bool_)
+    valid = None if known.all() else known
     if type is Type.STRING:
         words: dict[str, int] = {}
         codes = [0 if v is None else words.setdefault(str(v), len(words)) for v in values]
         return Column(np.array(codes, np.int64), valid, list(words))
-    kind = np.float64 if type in FLOATS else np.int64
-    return Column(np.array([0 if v is None else v for v in values], kind), valid)
+    if type in FLOATS:
+        return Column(np.array([0.0 if v is None else v for v in values], np.float64), valid)
+    return Column(np.array([0 if v is None else v for v in values], np.int64), valid)
