@@ -1,0 +1,134 @@
+"""First stage, one key a partition: records become typed rows, or dead letters, and go where they are needed."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from connectors.kafka.columns import Bytes, Headers
+from connectors.kafka.columns import Records as KafkaRecords
+from streams.events import dead_letters
+from streams.events.decode import WATERMARK, Decoded
+from streams.features.distributed.job_plan import JobPlan
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Base, Part, Records, Sent, Written, pack, unpack
+from streams.features.program import Program
+from streams.types import OFFSET, PARTITION, TIME, Batch, Int64
+from streams.worker.merge import Read
+from streams.worker.reorder import NEVER, place
+from streams.worker.snapshots import now_ms
+from streams.worker.write import encode
+
+META = (PARTITION, OFFSET, TIME)
+
+
+class Arrive:
+    """One partition of one input. Its state is the running maximum of its event times."""
+
+    def __init__(self, job: JobPlan, key: int) -> None:
+        self._job, self._newest = job, NEVER
+        self._base: Program | None = None
+        self._routes: dict[tuple[int, str], Program] = {}
+
+    def receive(self, message: bytes) -> Sent:
+        records = unpack(message)
+        assert isinstance(records, Records)
+        reader = self._job.readers[records.rank]
+        decoded = reader.decode(_kafka(records, reader.input.topic), now_ms())
+        read = reader.read(decoded, records.partition)
+        if decoded.refused:
+            letters = dead_letters.to_output(decoded.refused, now_ms())
+            yield OUT, 0, pack(written(self._job.topics["dead-letters"], *encode(letters), letters.time))
+        yield from self._send(read, decoded, reader.input.name)
+
+    def snapshot(self) -> bytes:
+        return str(self._newest).encode()
+
+    def restore(self, state: bytes) -> None:
+        self._newest = int(state)
+
+    def _send(self, read: Read, decoded: Decoded, name: str) -> Sent:
+        lateness = self._job.inputs[read.rank].lateness
+        keyed = place(read.times, read.is_row, self._newest, lateness)
+        ahead = tuple(one.offset for one in decoded.refused if one.by_clock)
+        meta = read.table.select(META)
+        yield ORDER, 0, pack(Part(read.rank, read.partition, meta, read.offsets, read.times, read.is_row, read.next_offset, ahead))
+        for task, one in enumerate(self._job.cut.tasks):
+            if name in one.plan.sources:
+                yield from self._to_buckets(task, name, read, keyed.before, keyed.newest)
+        self._newest = keyed.newest
+        if read.rank == self._job.driving and read.table.num_rows:
+            self._base = self._base or Program(self._job.cut.base)
+            answer = self._base.process(_alone(name, read.table))
+            table = answer.table
+            for column in META:
+                table = table.append_column(column, read.table.column(column).take(pa.array(answer.index)))
+            key = self._job.inputs[read.rank].key
+            keys = read.table.column(key).cast(pa.string()).take(pa.array(answer.index)) if key else pa.nulls(table.num_rows, pa.string())
+            yield ROWS, read.partition, pack(Base(read.partition, table.append_column("_key", keys)))
+
+    def _to_buckets(self, task: int, name: str, read: Read, before: Int64, newest: int) -> Sent:
+        routes = self._job.cut.tasks[task].routes
+        keys = self._job.task_keys(task)
+        rows, buckets = np.arange(read.table.num_rows), np.zeros(read.table.num_rows, np.int64)
+        if routes is not None and read.table.num_rows:
+            program = self._routes.setdefault((task, name), Program(routes[name]))
+            answer = program.process(_alone(name, read.table))
+            rows, buckets = answer.index, bucket_of(answer.table, self._job.buckets)
+        row_times = read.times[read.is_row]
+        for bucket, key in enumerate(keys):
+            mine = rows[buckets == bucket]
+            times, is_row = _times(row_times[mine], before[mine], newest)
+            table = read.table.take(pa.array(mine)) if len(mine) < read.table.num_rows else read.table
+            yield TASKS, key, pack(Part(read.rank, read.partition, table, read.offsets[mine], times, is_row, read.next_offset))
+
+
+def _times(times: Int64, before: Int64, newest: int) -> tuple[Int64, np.ndarray]:
+    """The rows of a bucket with the running maximum that each met in its whole partition, as watermarks between them."""
+    both = np.empty(2 * len(times) + 1, np.int64)
+    both[0:-1:2], both[1:-1:2], both[-1] = before, times, newest
+    is_row = np.zeros(len(both), bool)
+    is_row[1:-1:2] = True
+    known = both > NEVER
+    return both[known | is_row], is_row[known | is_row]
+
+
+def bucket_of(keys: pa.Table, buckets: int) -> Int64:
+    """The bucket of each row: a hash of the key columns that is the same on every machine and in every version of a job."""
+    columns = keys.to_pandas(types_mapper=None, date_as_object=False, integer_object_nulls=False)
+    text = pd.DataFrame({name: column.astype("object").where(column.notna(), None).map(_word) for name, column in columns.items()})
+    return (pd.util.hash_pandas_object(text, index=False).to_numpy() % np.uint64(buckets)).astype(np.int64)
+
+
+def _word(value: object) -> str:
+    return "\0" if value is None else str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _alone(name: str, table: pa.Table) -> Batch:
+    return Batch({name: table}, {name: np.arange(table.num_rows, dtype=np.int64)})
+
+
+def _kafka(records: Records, topic: str) -> KafkaRecords:
+    headers = _headers(records.marks)
+    next_offset = int(records.offsets[-1]) + 1 if len(records.offsets) else 0
+    keys, values = Bytes.of(records.keys), Bytes.of(records.values)
+    return KafkaRecords(topic, records.partition, records.offsets, records.timestamps, keys, values, headers, next_offset)
+
+
+def _headers(marks: list[bytes | None]) -> Headers:
+    """Only the watermark header: others do not reach Python on this way."""
+    name = WATERMARK.encode()
+    parts, start, count, at = [], np.zeros(len(marks), np.int64), np.zeros(len(marks), np.int32), 0
+    for row, mark in enumerate(marks):
+        if mark is not None:
+            one = bytes([len(name) * 2]) + name + bytes([len(mark) * 2]) + mark  # short varints: zigzag of the length
+            start[row], count[row] = at, 1
+            parts.append(one)
+            at += len(one)
+    return Headers(np.frombuffer(b"".join(parts), np.uint8), start, count)
+
+
+def written(topic: str, keys: Bytes | None, values: Bytes, times: Int64) -> Written:
+    rows = len(values)
+    return Written(topic, keys.to_list() if keys is not None else [None] * rows, values.to_list(), [int(t) for t in times])

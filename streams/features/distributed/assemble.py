@@ -1,0 +1,102 @@
+"""Last stage, one key a driving partition: a row whose tasks have all answered is whole and leaves, in the order of the log."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from streams.features.distributed.arrive import written
+from streams.features.distributed.job_plan import JobPlan
+from streams.features.distributed.messages import OUT, Base, Piece, Sent, pack, unpack
+from streams.features.distributed.split import ROWS
+from streams.features.program import Answer, Program
+from streams.features.step import feature_rows
+from streams.types import OFFSET, TIME, Batch, Int64, Output
+from streams.worker.write import encode
+
+
+@dataclass
+class _Waiting:
+    """Rows that arrived together, and what each task has answered for them; `missing` counts the answers that are not there."""
+
+    table: pa.Table
+    offsets: Int64
+    missing: int
+    pieces: list[Piece] = field(default_factory=list)
+
+
+class Assemble:
+    def __init__(self, job: JobPlan, key: int) -> None:
+        self._job, self._partition = job, key
+        self._top = Program(job.cut.top)
+        self._waiting: deque[_Waiting] = deque()
+        self._early: list[Piece] = []  # answers that came before their rows did
+
+    def receive(self, message: bytes) -> Sent:
+        found = unpack(message)
+        if isinstance(found, Base):
+            offsets = found.table.column(OFFSET).to_numpy()
+            self._waiting.append(_Waiting(found.table, offsets, len(offsets) * len(self._job.cut.tasks)))
+            early, self._early = self._early, []
+            for piece in early:
+                self._add(piece)
+        else:
+            assert isinstance(found, Piece)
+            self._add(found)
+        while self._waiting and not self._waiting[0].missing:
+            yield from self._leave(self._waiting.popleft())
+
+    def snapshot(self) -> bytes:
+        return pickle.dumps((self._waiting, self._early))
+
+    def restore(self, state: bytes) -> None:
+        self._waiting, self._early = pickle.loads(state)
+
+    def _add(self, piece: Piece) -> None:
+        left = np.ones(len(piece.offsets), bool)
+        for one in self._waiting:
+            if not left.any():
+                return
+            mine = left & (piece.offsets >= one.offsets[0]) & (piece.offsets <= one.offsets[-1])
+            if mine.any():
+                one.pieces.append(_of(piece, mine))
+                one.missing -= int(mine.sum())
+                left &= ~mine
+        if left.any():
+            self._early.append(_of(piece, left))
+
+    def _leave(self, rows: _Waiting) -> Sent:
+        table, seen = rows.table, {}
+        for task in range(len(self._job.cut.tasks)):
+            mine = [piece for piece in rows.pieces if piece.task == task]
+            order = pa.array(np.argsort(np.concatenate([piece.offsets for piece in mine])))
+            for name, column in _columns([piece.table for piece in mine], order):
+                table = table.append_column(name, column)
+            seen |= dict(_columns([piece.seen for piece in mine], order))
+        places = np.arange(table.num_rows, dtype=np.int64)
+        answer = self._top.process(Batch({ROWS: table}, {ROWS: places}))
+        whole = feature_rows(Answer(answer.table, places, pa.table(seen)), table, self._job.plan)
+        keyed = self._job.inputs[-1].key is not None
+        if keyed:
+            whole = whole.append_column("_key", rows.table.column("_key"))
+        times = rows.table.column(TIME).to_numpy()
+        keys, values = encode(Output(whole, "_key" if keyed else None, np.zeros(len(times), np.int32), times))
+        yield OUT, 0, pack(written(self._job.topics["features"], keys, values, times))
+
+
+def _of(piece: Piece, mine: np.ndarray) -> Piece:
+    if mine.all():
+        return piece
+    rows = pa.array(np.flatnonzero(mine))
+    return Piece(piece.task, piece.offsets[mine], piece.table.take(rows), piece.seen.take(rows) if piece.seen.num_columns else piece.seen)
+
+
+def _columns(tables: list[pa.Table], order: pa.Array) -> list[tuple[str, pa.ChunkedArray]]:
+    if not tables or not tables[0].num_columns:
+        return []
+    whole = pa.concat_tables(tables).take(order)
+    return [(name, whole.column(name)) for name in whole.column_names]

@@ -1,0 +1,57 @@
+"""Everything the stages of one job must know, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from streams.features.distributed.split import Cut, cut
+from streams.features.plan import Plan
+from streams.step import Input
+from streams.worker.merge import Merge, Slot
+from streams.worker.replay import Reader
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """`readers` in order of rank, the driving one last; `starts[rank, partition]` is the first offset there; `buckets` of keys a task."""
+
+    plan: Plan
+    readers: tuple[Reader, ...]
+    starts: Mapping[Slot, int]
+    topics: Mapping[str, str]  # features, commits, dead-letters, late
+    buckets: int = 8
+    partitions: int = 1  # of the features topic
+
+    @cached_property
+    def cut(self) -> Cut:
+        return cut(self.plan)
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return tuple(reader.input for reader in self.readers)
+
+    @property
+    def driving(self) -> int:
+        return len(self.readers) - 1
+
+    def rank(self, name: str) -> int:
+        return next(reader.rank for reader in self.readers if reader.input.name == name)
+
+    def merge(self, *, of: tuple[str, ...] | None = None) -> Merge:
+        """A merge over all partitions, or those of some inputs."""
+        merge = Merge(self.inputs)
+        for (rank, partition), start in self.starts.items():
+            if of is None or self.inputs[rank].name in of:
+                merge.open(rank, partition, offset=start)
+        return merge
+
+    def task_keys(self, task: int) -> range:
+        """The keys of a task's buckets among all tasks' keys."""
+        count = self.buckets if self.cut.tasks[task].routes is not None else 1
+        return range(task * self.buckets, task * self.buckets + count)
+
+    @property
+    def all_task_keys(self) -> list[int]:
+        return [key for task in range(len(self.cut.tasks)) for key in self.task_keys(task)]

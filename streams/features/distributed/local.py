@@ -1,0 +1,77 @@
+"""The stages in one process, with the messages between them in any order that keeps each channel's own: what a test needs of a cluster."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from streams.features.distributed.arrive import Arrive
+from streams.features.distributed.assemble import Assemble
+from streams.features.distributed.job_plan import JobPlan
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, Sent, Written, pack, unpack
+from streams.features.distributed.order import Order
+from streams.features.distributed.task import Bucket
+
+ARRIVE = "arrive"
+
+
+class Stage(Protocol):
+    def receive(self, message: bytes) -> Sent: ...
+
+    def snapshot(self) -> bytes: ...
+
+    def restore(self, state: bytes) -> None: ...
+
+
+STAGES: dict[str, Callable[[JobPlan, int], Stage]] = {
+    ARRIVE: Arrive,
+    ORDER: lambda job, key: Order(job),
+    TASKS: Bucket,
+    ROWS: Assemble,
+}
+
+
+class Local:
+    """Runs a job over given records; `seed` draws the delivery, `restart` is the chance that a stage is put away and restored before a message."""
+
+    def __init__(self, job: JobPlan, seed: int = 0, restart: float = 0.0) -> None:
+        self._job, self._draw, self._restart = job, random.Random(seed), restart
+        self._stages: dict[tuple[str, int], Stage] = {}
+        self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[bytes]] = {}
+        self.written: list[Written] = []
+
+    def run(self, records: Iterable[Records]) -> list[Written]:
+        """Deliver everything, then end; what was written, in order."""
+        for one in records:
+            self._post((("source", one.rank * 1024 + one.partition)), [(ARRIVE, one.rank * 1024 + one.partition, pack(one))])
+        self._deliver()
+        order = self._stage((ORDER, 0))
+        assert isinstance(order, Order)
+        self._post((ORDER, 0), order.end())
+        self._deliver()
+        return self.written
+
+    def _deliver(self) -> None:
+        while waiting := [channel for channel, messages in self._channels.items() if messages]:
+            source, target = self._draw.choice(waiting)
+            message = self._channels[source, target].popleft()
+            if self._draw.random() < self._restart and target in self._stages:
+                state = self._stages.pop(target).snapshot()
+                self._stage(target).restore(state)
+            self._post(target, self._stage(target).receive(message))
+
+    def _post(self, source: tuple[str, int], sent: Iterable[tuple[str, int, bytes]]) -> None:
+        for stage, key, message in sent:
+            if stage == OUT:
+                found = unpack(message)
+                assert isinstance(found, Written)
+                self.written.append(found)
+            else:
+                self._channels.setdefault((source, (stage, key)), deque()).append(message)
+
+    def _stage(self, target: tuple[str, int]) -> Stage:
+        if target not in self._stages:
+            self._stages[target] = STAGES[target[0]](self._job, target[1])
+        return self._stages[target]

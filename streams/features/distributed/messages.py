@@ -1,0 +1,99 @@
+"""What the stages tell each other. Each message goes to one key of the next stage and is bytes on the way."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streams.types import Int64
+from streams.worker.merge import Frontier, Read, Slot
+
+ORDER, TASKS, ROWS, OUT = "order", "tasks", "rows", "out"  # the stages a message goes to
+Sent = Iterator[tuple[str, int, bytes]]  # stage, key, message
+
+
+@dataclass(frozen=True)
+class Records:
+    """Raw records of one partition of input `rank`, as the engine's source gives them; `marks[i]` is a watermark header or None."""
+
+    rank: int
+    partition: int
+    offsets: Int64
+    timestamps: Int64
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    marks: list[bytes | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one partition, or only how far it has come. `ahead`: offsets refused for the wall clock's sake."""
+
+    rank: int
+    partition: int
+    table: pa.Table
+    offsets: Int64
+    times: Int64
+    is_row: npt.NDArray[np.bool_]
+    next_offset: int
+    ahead: tuple[int, ...] = ()
+
+    @property
+    def read(self) -> Read:
+        return Read(self.rank, self.partition, self.table, self.offsets, self.times, self.is_row, self.next_offset)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Commit `number` of the order: take all rows up to `frontier`, once the partitions have come to `ends`."""
+
+    number: int
+    frontier: Frontier
+    ends: Mapping[Slot, int]
+
+
+@dataclass(frozen=True)
+class Base:
+    """Driving rows of one partition with the columns they have by themselves, in log order."""
+
+    partition: int
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns of one task for driving rows of one partition; `offsets` says which rows."""
+
+    task: int
+    offsets: Int64
+    table: pa.Table
+    seen: pa.Table
+
+
+Message = Records | Part | Turn | Base | Piece
+
+
+@dataclass(frozen=True)
+class Written:
+    """Records to be written to one topic."""
+
+    topic: str
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    times: list[int]
+
+
+def pack(message: Message | Written) -> bytes:
+    return pickle.dumps(message, protocol=5)
+
+
+def unpack(data: bytes) -> Message | Written:
+    """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
+    found = pickle.loads(data)
+    assert isinstance(found, Records | Part | Turn | Base | Piece | Written)
+    return found

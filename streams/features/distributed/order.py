@@ -1,0 +1,86 @@
+"""The one that decides the order: it sees the times of all partitions and says, turn by turn, what is taken. Each turn is a commit record."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from connectors.kafka.columns import Bytes
+from streams.events import late
+from streams.features.distributed.arrive import written
+from streams.features.distributed.job_plan import JobPlan
+from streams.features.distributed.messages import OUT, TASKS, Part, Sent, Turn, pack, unpack
+from streams.types import OffsetRange
+from streams.worker.commits import Commit
+from streams.worker.merge import Merge, Slot, Taken
+from streams.worker.snapshots import now_ms
+from streams.worker.write import encode
+
+Quiet = Callable[[Mapping[Slot, int]], set[Slot]]  # of partitions and how far each is read, those that no longer hold the others
+
+
+class Order:
+    """One for the whole job. `reach` as the late ledger wants it."""
+
+    def __init__(self, job: JobPlan, reach: Mapping[str, late.Reach] | None = None) -> None:
+        self._job, self._reach = job, reach or {}
+        self._merge = job.merge()
+        self._number = 0
+        self._read: dict[Slot, int] = dict(job.starts)
+        self._ahead: list[tuple[str, int, int]] = []
+
+    def receive(self, message: bytes) -> Sent:
+        part = unpack(message)
+        assert isinstance(part, Part)
+        self._merge.add(part.read)
+        self._ahead += [(self._job.inputs[part.rank].topic, part.partition, offset) for offset in part.ahead]
+        yield from self._turn(set())
+
+    def tick(self, quiet: Quiet) -> Sent:
+        """Go on without the partitions that are quiet, when rows wait for them."""
+        if holding := self._merge.holding():
+            progress = self._merge.progress()
+            if idle := quiet({slot: progress[slot].read for slot in holding}):
+                yield from self._turn(idle)
+
+    def end(self) -> Sent:
+        """No more records will come: take all that waits."""
+        yield from self._turn(set(self._job.starts))
+
+    def snapshot(self) -> bytes:
+        return pickle.dumps((self._merge, self._number, self._read, self._ahead))
+
+    def restore(self, state: bytes) -> None:
+        found = pickle.loads(state)
+        assert isinstance(found[0], Merge)
+        self._merge, self._number, self._read, self._ahead = found
+
+    def _turn(self, idle: set[Slot]) -> Sent:
+        taken = self._merge.take(idle)
+        if taken is None:
+            return
+        self._number += 1
+        progress = {slot: one.read for slot, one in self._merge.progress().items()}
+        changed = {slot: end for slot, end in progress.items() if end > self._read[slot]}
+        ranges = tuple(OffsetRange(self._topic(slot), slot[1], self._read[slot], end) for slot, end in changed.items())
+        self._read = progress
+        turn = pack(Turn(self._number, self._merge.frontier, progress))
+        for key in self._job.all_task_keys:
+            yield TASKS, key, turn
+        names = tuple((self._topic(slot), slot[1]) for slot in sorted(idle))
+        now = now_ms()
+        commit = Commit("features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now)
+        self._ahead = []
+        record = Bytes.of([commit.to_json().encode()])
+        yield OUT, 0, pack(written(self._job.topics["commits"], Bytes.of([b"features"]), record, np.array([now], np.int64)))
+        yield from self._late(taken, now)
+
+    def _late(self, taken: Taken, now: int) -> Sent:
+        if taken.late:
+            output = late.to_output(taken.batch, taken.late, {one.name: one.topic for one in self._job.inputs}, self._reach, now)
+            yield OUT, 0, pack(written(self._job.topics["late"], *encode(output), output.time))
+
+    def _topic(self, slot: Slot) -> str:
+        return self._job.inputs[slot[0]].topic

@@ -1,0 +1,132 @@
+"""The distributed stages give what the one program gives, whatever the delivery, the batches and the restarts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.formats import json as json_format
+from connectors.kafka.columns import Bytes
+from streams.errors import FeatureError
+from streams.features.distributed.arrive import _kafka
+from streams.features.distributed.job_plan import JobPlan
+from streams.features.distributed.local import Local
+from streams.features.distributed.messages import Records
+from streams.features.distributed.split import cut
+from streams.features.plan import compile_features
+from streams.features.program import Program
+from streams.features.step import Features
+from streams.step import Input
+from streams.types import Type
+from streams.worker.merge import Merge
+from streams.worker.replay import Reader
+from streams.worker.write import encode
+
+EVENTS = {"id": Type.BIGINT, "at": Type.TIMESTAMP, "a": Type.STRING, "b": Type.INT, "x": Type.DOUBLE}
+PRICES = {"a": Type.STRING, "at": Type.TIMESTAMP, "price": Type.DOUBLE}
+SQL = """
+    SELECT id, events.a, x * 2 AS doubled, price,
+           sum(x) OVER by_a AS sum_a, max(x) OVER by_a AS max_a, count(x) OVER by_b AS count_b, avg(x) OVER by_b / sum(x) OVER by_a AS both
+    FROM events LAST JOIN prices ORDER BY prices.at ON events.a = prices.a
+    WINDOW by_a AS (PARTITION BY events.a ORDER BY events.at ROWS_RANGE BETWEEN 20s PRECEDING AND CURRENT ROW),
+           by_b AS (PARTITION BY b ORDER BY events.at ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)"""
+STARTS = {(0, 0): 0, (1, 0): 0, (1, 1): 0}
+
+
+def inputs(lateness: int) -> tuple[Input, ...]:
+    return (Input("prices", "p.prices", PRICES, "at", "a"), Input("events", "p.events", EVENTS, "at", "a", lateness=lateness))
+
+
+def job_of(sql: str, lateness: int = 0, buckets: int = 3) -> JobPlan:
+    plan = compile_features(sql, {"events": EVENTS, "prices": PRICES})
+    readers = tuple(Reader(rank, one, json_format.decode, True) for rank, one in enumerate(inputs(lateness)))
+    return JobPlan(plan, readers, STARTS, {name: name for name in ("features", "commits", "dead-letters", "late")}, buckets)
+
+
+def rows(count: int) -> st.SearchStrategy[list[tuple[int, int, int]]]:
+    return st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(0, 6)), max_size=count)
+
+
+def records(drawn: list[tuple[int, int, int]]) -> dict[tuple[int, int], list[dict[str, object] | None]]:
+    """Rows of three partitions, out of order in time, with NULL keys and values; one in a while cannot be read."""
+    parts: dict[tuple[int, int], list[dict[str, object] | None]] = {slot: [] for slot in STARTS}
+    for number, (which, second, kind) in enumerate(drawn):
+        slot = list(STARTS)[which]
+        at = (number * 3 + second) * 1000
+        key = None if kind == 0 else "abc"[kind % 3]
+        if kind == 6 and second % 5 == 0:
+            parts[slot].append(None)
+        elif slot[0] == 0:
+            parts[slot].append({"a": key, "at": at, "price": second / 4})
+        else:
+            parts[slot].append({"id": number, "at": at, "a": key, "b": kind % 2 if kind else None, "x": None if second % 7 == 0 else second / 8})
+    return parts
+
+
+def batches(parts: dict[tuple[int, int], list[dict[str, object] | None]], size: int) -> list[Records]:
+    found = []
+    for (rank, partition), values in parts.items():
+        for start in range(0, len(values), size):
+            texts = [json.dumps(value).encode() if value is not None else b"no json" for value in values[start : start + size]]
+            offsets = np.arange(start, start + len(texts), dtype=np.int64)
+            found.append(Records(rank, partition, offsets, np.zeros(len(texts), np.int64), [None] * len(texts), texts, [None] * len(texts)))
+    return found
+
+
+def whole(job: JobPlan, parts: dict[tuple[int, int], list[dict[str, object] | None]]) -> set[bytes]:
+    """The rows of the embedded step over all records at once."""
+    merge = Merge(job.inputs)
+    for slot in STARTS:
+        merge.open(*slot)
+    for one in batches(parts, 10_000):
+        reader = job.readers[one.rank]
+        merge.add(reader.read(reader.decode(_kafka(one, reader.input.topic)), one.partition))
+    taken = merge.take(idle=set(STARTS))
+    if taken is None:
+        return set()
+    outputs = Features(Program(job.plan), job.plan, job.inputs, "features").process(taken.batch)
+    return {value for output in outputs.values() for value in encode(output)[1].to_list() if value is not None}
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=rows(60), size=st.integers(1, 20), seed=st.integers(0, 1000), lateness=st.sampled_from([0, 15_000]))
+def test_the_stages_give_what_the_program_gives(drawn: list[tuple[int, int, int]], size: int, seed: int, lateness: int) -> None:
+    job, parts = job_of(SQL, lateness), records(drawn)
+    found = Local(job, seed, restart=0.05).run(batches(parts, size))
+    features = [value for one in found if one.topic == "features" for value in one.values]
+    refused = [value for one in found if one.topic == "dead-letters" for value in one.values]
+    assert len(refused) == sum(value is None for values in parts.values() for value in values)
+    assert len(features) == len(set(features))
+    assert set(features) == whole(job, parts)
+
+
+def test_rows_leave_in_the_order_of_their_partition() -> None:
+    drawn = [(1, second % 11, 1 + second % 5) for second in range(50)]
+    found = Local(job_of(SQL), seed=4).run(batches(records(drawn), 7))
+    offsets = [json.loads(value or b"")["_offset"] for one in found if one.topic == "features" for value in one.values]
+    assert offsets == sorted(offsets)
+    assert len(offsets) == len(set(offsets)) > 40
+
+
+def test_a_join_and_two_keys_are_three_tasks() -> None:
+    tasks = cut(job_of(SQL).plan).tasks
+    assert [task.routes is not None for task in tasks] == [True, True, True]
+    assert sum(task.joined == "prices" for task in tasks) == 1
+
+
+def test_limit_is_refused() -> None:
+    with pytest.raises(FeatureError, match="met LIMIT; on flink every event gives one row"):
+        cut(job_of("SELECT id FROM events LIMIT 3").plan)
+
+
+def test_where_on_a_joined_column_is_refused() -> None:
+    with pytest.raises(FeatureError, match="WHERE may use the driving row's own columns"):
+        cut(job_of("SELECT id FROM events LAST JOIN prices ORDER BY prices.at ON events.a = prices.a WHERE price > 1").plan)
+
+
+def test_bytes_of_records_keep_nulls() -> None:
+    assert Bytes.of([b"a", None]).to_list() == [b"a", None]
