@@ -11,6 +11,7 @@ import kafka.errors
 import numpy as np
 from kafka import KafkaProducer
 from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.transaction_manager import TransactionState
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
@@ -61,6 +62,7 @@ class ColumnarProducer:
         self._pending_bytes = 0
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
+        self._torn = False  # a batch failed: the sequence numbers have a hole
         self._fenced: FencedError | None = None
         self._producer = self._connect()
 
@@ -154,21 +156,33 @@ class ColumnarProducer:
         self._open = False
 
     def abort(self) -> None:
-        """Give up the transaction; nothing of it becomes visible. Does nothing where none is open."""
+        """Give up the transaction; nothing of it becomes visible. Does nothing where none is open.
+
+        Also the way on after TransactionError. FencedError where another producer took over.
+        """
         if not self._open:
             return
         self._open = False
+        manager, aborted = self._producer._transaction_manager, kafka.errors.TransactionAbortedError()
         try:
-            self._producer.abort_transaction()
-        except Exception as error:
-            if self._fenced is None and not isinstance(error, _FENCED) and not self._fatal():
-                # the epoch was bumped below: the broker aborts what the old one left open
-                self._restart()
-                return
-            raise self._typed(error, "the transaction could not be aborted") from error
-        finally:
+            self._settle()
+            if manager._current_state != TransactionState.READY:
+                self._producer.abort_transaction()
+            # batches that never left would travel in the next transaction
+            self._producer._accumulator.abort_undrained_batches(aborted)
             self._wait(0, raising=False)
-            self._failures.clear()
+            if self._torn:
+                # kafka-python leaves a hole in the sequence numbers where a batch failed; a new epoch begins them again. By this
+                # request, not by a new producer: the broker refuses it where another one has taken over in the meantime
+                manager.bump_producer_id_and_epoch()
+                self._producer._sender.wakeup()
+                self._settle()
+        except BrokerError:
+            raise
+        except Exception as error:
+            raise self._typed(error, "the transaction could not be aborted") from error
+        self._torn = False
+        self._failures.clear()
 
     def close(self) -> None:
         """Abort what is open and close the connection."""
@@ -224,6 +238,10 @@ class ColumnarProducer:
         # batches are cut to the topic's limit before, so this is an error
         producer._sender._can_split = lambda batch, error: False
         if self.transactional_id is not None:
+            manager = producer._transaction_manager
+            # where an older broker says that our epoch is out of date, kafka-python would take a new producer id for the same
+            # transactional id: a zombie would fence its heir
+            manager._restart_epoch_bump_without_producer_id = lambda _, result: _fence(manager, result)
             try:
                 producer.init_transactions()
             except Exception as error:
@@ -233,7 +251,19 @@ class ColumnarProducer:
 
     def _restart(self) -> None:
         self._producer.close(timeout=0)
+        self._limits.clear()  # the new one must learn the topics' leaders
         self._producer = self._connect()
+
+    def _settle(self) -> None:
+        """Wait for a new epoch that is being asked for; the manager's error where it is beyond help."""
+        manager = self._producer._transaction_manager
+        deadline = time.monotonic() + self._timeout_s
+        while manager.is_bumping_epoch():
+            if time.monotonic() > deadline:
+                raise TransactionError(f"the broker gave no new epoch for {self.transactional_id} in {self._timeout_s:.0f} s")
+            time.sleep(0.002)
+        if manager.has_fatal_error():
+            raise manager.last_error or TransactionError(f"the producer {self.transactional_id} failed")
 
     def _limit(self, topic: str, partition: int) -> int:
         """max.message.bytes of a topic, asked at its first use."""
@@ -275,17 +305,24 @@ class ColumnarProducer:
         deadline = time.monotonic() + self._timeout_s
         while self._sent and (self._pending_bytes > pending or self._sent[0][0].is_done):
             batch, size = self._sent[0]
-            if not batch.produce_future.wait(max(deadline - time.monotonic(), 0)):
-                if raising:
-                    raise ProduceError(f"{batch.topic_partition.topic}[{batch.topic_partition.partition}]: no answer from the broker in {self._timeout_s:.0f} s")
-                self._sent.clear()
-                self._pending_bytes = 0
-                return
+            while not batch.produce_future.wait(0.2):
+                if raising and self._open and self._producer._transaction_manager._current_state == TransactionState.READY:
+                    self._torn = True
+                    raise TransactionError("the broker gave up the transaction and the producer began a new epoch; abort, and do the work again")
+                if time.monotonic() > deadline:
+                    if raising:
+                        part = batch.topic_partition
+                        raise ProduceError(f"{part.topic}[{part.partition}]: no answer from the broker in {self._timeout_s:.0f} s")
+                    self._sent.clear()
+                    self._pending_bytes = 0
+                    return
             self._sent.popleft()
             self._pending_bytes -= size
             _, _, wrong = batch.produce_future.value
             if wrong is not None:
+                self._torn = True
                 self._failures.append((batch.topic_partition, batch.record_count, wrong(0)))
+                self._limits.pop(batch.topic_partition.topic, None)  # it may have been lowered: ask again
 
     def _raise_failures(self) -> None:
         if not self._failures:
@@ -296,13 +333,10 @@ class ColumnarProducer:
         for _, _, error in failures:
             if isinstance(error, _FENCED):
                 raise self._typed(error, what) from error
-        if self.transactional_id is None and self._fatal():
-            self._restart()
+        if self.transactional_id is None:
+            self._restart()  # as in abort: the sequence numbers have a hole
+            self._torn = False
         raise (ProduceError if self.transactional_id is None else TransactionError)(f"not written: {what}{more}") from failures[0][2]
-
-    def _fatal(self) -> bool:
-        manager = self._producer._transaction_manager
-        return bool(manager is not None and manager.has_fatal_error())
 
     def _usable(self, transactional: bool) -> None:
         if self._fenced is not None:
@@ -323,3 +357,9 @@ class ColumnarProducer:
         if any(isinstance(cause, _STALE_GROUP) for cause in causes):
             return FencedError(f"{what}: this worker is no longer the group's member that it was ({type(error).__name__}: {error})")
         return TransactionError(f"{what}: {type(error).__name__}: {error}")
+
+
+def _fence(manager: Any, result: Any) -> None:
+    error = kafka.errors.ProducerFencedError("the epoch is out of date")
+    manager.transition_to_fatal_error(error)
+    result.done(error)

@@ -12,6 +12,7 @@ from typing import Any
 
 import kafka
 from kafka.consumer.fetcher import Fetcher
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
@@ -49,11 +50,16 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Fetcher.PartitionRecords, "_maybe_raise_next_inline_exception", ("self",)),
     (ProducerBatch, "__init__", ("self", "tp", "records", "now")),
     (RecordAccumulator, "_tp_lock", ("self", "tp")),
-    (RecordAccumulator, "begin_flush", ("self",)),
     (Sender, "_can_split", ("self", "batch", "error")),
     (Sender, "wakeup", ("self",)),
     (TransactionManager, "maybe_add_partition_to_transaction", ("self", "topic_partition")),
     (TransactionManager, "has_fatal_error", ("self",)),
+    (TransactionManager, "is_bumping_epoch", ("self",)),
+    (TransactionManager, "bump_producer_id_and_epoch", ("self",)),
+    (TransactionManager, "transition_to_fatal_error", ("self", "exc")),
+    (TransactionManager, "_restart_epoch_bump_without_producer_id", ("self", "transaction_timeout_ms", "result")),
+    (RecordAccumulator, "abort_undrained_batches", ("self", "error")),
+    (ConsumerCoordinator, "fetch_committed_offsets", ("self", "partitions", "timeout_ms")),
     (
         MemoryRecordsBuilder,
         "__init__",
@@ -61,6 +67,7 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     ),
     (DefaultRecordBatchBuilder, "build", ("self",)),
 )
+STATE = ("_current_state", "_last_error")  # of a TransactionManager
 SLOTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (MemoryRecords, ("_buffer",)),
     (MemoryRecordsBuilder, ("_builder", "_next_offset")),
@@ -79,6 +86,8 @@ def check() -> None:
             differs.append(f"{owner.__qualname__}.{name} takes ({', '.join(met)}), wished ({', '.join(wished)})")
     for owner, names in SLOTS:
         differs += [f"{owner.__qualname__} has no slot {name}" for name in names if name not in owner.__slots__]
+    manager = vars(TransactionManager())
+    differs += [f"TransactionManager has no {name}" for name in STATE if name not in manager]
     if kafka.__version__ != VERSION or differs:
         details = "; ".join(differs) or "its private parts look the same, but were not tried"
         raise ClientChangedError(
