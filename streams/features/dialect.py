@@ -250,7 +250,7 @@ class FeatureParser(Parser):
         if self._match_text_seq("CURRENT", "ROW") or self._match_text_seq("CURRENT_ROW"):
             return self.expression(Bound(current=True)).update_positions(token)
         if not self._match_text_seq("UNBOUNDED"):
-            if self._match(TokenType.INTERVAL):
+            if self._match_text_seq("INTERVAL"):
                 arguments["this"] = self._parse_primary()
                 unit = self._curr
                 self._advance()

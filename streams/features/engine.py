@@ -5,6 +5,7 @@ The table of a query is a feed whose content changes with each batch while its s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -65,14 +66,14 @@ class Query:
         for output in computed:
             self._computed.setdefault(output.scalar.sql, len(self._computed))
         self._needed = sorted(set().union(*(output.scalar.refs for output in computed))) if computed else []
-        self._relation: duckdb.DuckDBPyRelation | None = None
+        self._connection, self._statement = connection, f"EXECUTE ask_{feed}"
         if not computed:
             return
         fields = [pa.field(ref, _fed(kinds[ref])) for ref in self._needed] or [pa.field("one", pa.int8())]
         self._feed = _Feed(pa.schema(fields))
         connection.register(feed, self._feed)
         listed = ", ".join(f"{sql} AS o{i}" for sql, i in self._computed.items())
-        self._relation = connection.sql(f"SELECT {listed} FROM {feed}")
+        connection.execute(f"PREPARE ask_{feed} AS SELECT {listed} FROM {feed}")
 
     @property
     def refs(self) -> frozenset[str]:
@@ -91,14 +92,16 @@ class Query:
         return found
 
     def _evaluate(self, columns: Columns, rows: int) -> pa.Table | None:
-        if self._relation is None:
+        if not self._computed:
             return None
         if self._needed:
             arrays = [_feedable(columns[ref], field.type) for ref, field in zip(self._needed, self._feed.schema, strict=True)]
         else:
             arrays = [pa.nulls(rows, pa.int8())]
         self._feed.table = pa.table(arrays, schema=self._feed.schema)
-        answered = self._relation.to_arrow_table()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # a relation would be planned anew at each run
+            answered = self._connection.execute(self._statement).to_arrow_table()
         self._feed.table = self._feed.schema.empty_table()
         return answered
 

@@ -48,7 +48,7 @@ def read(sql: str, refusals: Refusals) -> Statement:
         met = f"{detail.get('highlight') or 'the end'!s}"
         line, column = detail.get("line"), detail.get("col")
         column = max(1, column - len(met) + 1) if column else column
-        raise refusals.place(line, column, f"'{met}'", str(detail.get("description") or error).rstrip(".")) from error
+        raise refusals.place(line, column, f"'{met}'", _wish(str(detail.get("description") or error))) from error
     except (ValueError, AttributeError, TypeError, IndexError, RecursionError) as error:
         # sqlglot's parser raises these on some malformed input instead of a ParseError
         raise refusals.place(first.line, _column(first), f"a statement that cannot be read ({error})", "one SELECT") from error
@@ -56,6 +56,11 @@ def read(sql: str, refusals: Refusals) -> Statement:
     if len(queries) != 1:
         raise refusals.place(first.line, _column(first), f"{len(queries)} statements", "one SELECT")
     return Statement(queries[0], options, outfile)
+
+
+def _wish(description: str) -> str:
+    text = description.rstrip(".").removeprefix("Expected ").removeprefix("Expecting ")
+    return "another word here" if text.startswith("Invalid expression") else text
 
 
 def _split(tokens: list[Token], refusals: Refusals) -> tuple[list[Token], dict[str, str]]:
