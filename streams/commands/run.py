@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.commands.options import ProjectOption, SettingsOption, open_project
+from streams.commands.options import JsonOption, ProjectOption, SettingsOption, open_project, show_json
 
 EXAMPLES = """Examples:
 
@@ -48,5 +48,23 @@ def _on_flink(project: object, names: list[str]) -> None:
     raise DriftlineError('The features do not run on Flink yet. Leave out --on flink (or set [engine] features = "embedded").')
 
 
+def topics(project: ProjectOption = ".", settings: SettingsOption = [], as_json: JsonOption = False) -> None:  # noqa: B006
+    """Make the project's topics that are missing.
+
+    `up` does so too; this is for a cluster on which the steps are run one by one.
+    """
+    from connectors.kafka.admin import ensure_topics
+    from streams.supervisor.topics import wanted_topics
+
+    opened = open_project(project, settings)
+    wanted = wanted_topics(opened)
+    done = ensure_topics(opened.kafka(), wanted)
+    if as_json:
+        show_json({"topics": sorted(wanted), "done": done})
+    else:
+        typer.echo("\n".join(done) or f"All {len(wanted)} topics are there.")
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(run)
+    app.command()(topics)

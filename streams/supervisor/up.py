@@ -147,21 +147,10 @@ class Supervisor:
         return Child(name, command, self._log(name), environ=_environ(), once=once)
 
     def _dashboard(self) -> Child:
-        import dashboard
-
         port = free_port(self.project.dashboard.host, self.project.dashboard.port)
         self.url = f"http://{self.project.dashboard.host}:{port}"
-        settings = {
-            "server.address": self.project.dashboard.host,
-            "server.port": str(port),
-            "server.headless": "true",
-            "server.fileWatcherType": "none",
-            "browser.gatherUsageStats": "false",
-        }
-        options = [text for key, value in settings.items() for text in (f"--{key}", value)]
-        app = Path(dashboard.__file__).parent / "app.py"
-        command = [sys.executable, "-m", "streamlit", "run", str(app), *options, "--", str(self.project.root)]
-        return Child("dashboard", command, self._log("dashboard"), environ=_environ() | {"DRIFTLINE_PROJECT": str(self.project.root)})
+        command = [sys.executable, "-m", "dashboard", str(self.project.root), "--host", self.project.dashboard.host, "--port", str(port)]
+        return Child("dashboard", command, self._log("dashboard"), environ=_environ())
 
     def _unfinished_replays(self) -> list[Child]:
         from streams.produce.replays import unfinished
