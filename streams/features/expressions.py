@@ -302,6 +302,8 @@ class Expressions:
             return self._udaf(node, name, arguments)
         if name == "join" and arguments and (self._over is not None) and self._is_text(arguments[0]):
             return self._call_over(node, "join", arguments[:1], [self._constant(node, argument) for argument in arguments[1:]], STRING)
+        if name == "add" and len(arguments) == 2:
+            return self._arithmetic(exp.Add(this=arguments[0], expression=arguments[1]))
         if name in SPLITS:
             raise self.refusals.at(node, f"{name} alone", f"{name} inside join, count, distinct_count or top1_ratio")
         values = [self.scalar(argument) for argument in arguments]

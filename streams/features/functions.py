@@ -72,6 +72,8 @@ def _whole(function: str) -> Give:
 
     def build(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
         argument = arguments[0]
+        if function == "round" and argument.kind.name in INTEGERS:
+            return argument
         if argument.kind.name in ("BOOL", *INTEGERS, "NULL"):
             return made(f"CAST({argument.sql} AS BIGINT)", BIGINT, argument)
         return made(f"CAST({function}({argument.sql}) AS {argument.kind.sql})", argument.kind, argument)
@@ -114,8 +116,8 @@ def _pmod(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     a, b = (promoted(argument, kind, zone).sql for argument in arguments)
     if kind == BOOL:
         a, b, kind = f"CAST({a} AS INTEGER)", f"CAST({b} AS INTEGER)", INT
-    divisor = f"nullif({b}, 0)"
-    return made(f"CAST((({a} % {divisor}) + {divisor}) % {divisor} AS {kind.sql})", kind, *arguments)
+    rest = f"({a} % nullif({b}, 0))"
+    return made(f"CAST(CASE WHEN {rest} < 0 THEN ({rest} + {b}) % {b} ELSE {rest} END AS {kind.sql})", kind, *arguments)
 
 
 def _date_part(part: str) -> Give:
@@ -145,7 +147,7 @@ def _datediff(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
 
 
 def _add_months(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
-    day, months = arguments
+    day, months = cast(arguments[0], DATE, zone) or arguments[0], arguments[1]
     return made(f"CAST({day.sql} + to_months(CAST({months.sql} AS INTEGER)) AS DATE)", DATE, day, months)
 
 
@@ -385,7 +387,7 @@ def _table() -> dict[str, tuple[Overload, ...]]:
         "date_format": (Overload(("DATE|TIMESTAMP", "STRING"), _date_format),),
         "last_day": one(moment, _last_day),
         "datediff": (Overload(("DATE|STRING", "DATE|STRING"), _datediff),),
-        "add_months": (Overload(("DATE", "integer"), _add_months),),
+        "add_months": (Overload(("DATE|STRING", "integer"), _add_months),),
         "unix_timestamp": one("DATE|STRING|TIMESTAMP", _unix),
         "concat": (Overload(("column", "..."), _concat),),
         "concat_ws": (Overload(("column", "column", "..."), _concat_ws),),

@@ -229,7 +229,7 @@ def comparable(left: Kind, right: Kind) -> bool:
     numbers = (BOOL.name, "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE")
     if left.name in numbers and right.name in numbers:
         return True
-    return {left.name, right.name} <= {"TIMESTAMP", "SMALLINT", "INT", "BIGINT"}
+    return False
 
 
 def compare(operator: str, left: Scalar, right: Scalar, zone: Zone) -> Scalar:
