@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from streams.events.decode import VALUE
+from streams.events.redrive import records_of
 from streams.types import OFFSET, PARTITION, TIME, Batch, Late, Output, Position
+from streams.worker.connection import Connection
 
 Reach = Mapping[str, int | None]  # windows over an input by name, and how far each goes back (ms; None: without end)
 
@@ -62,6 +64,17 @@ class LateSummary:
 
     def to_json(self) -> dict[str, Any]:
         return {**self.__dict__, "missed": dict(self.missed)}
+
+
+def ledger(connection: Connection, topic: str) -> list[dict[str, Any]]:
+    """All records of the ledger's topic, in the order they were written."""
+    consumer = connection.consumer()
+    try:
+        return [
+            json.loads(records.values[row] or b"{}") for records in records_of(consumer, topic) for row in range(len(records))
+        ]
+    finally:
+        consumer.close()
 
 
 def summarise(records: Sequence[Mapping[str, Any]], lateness: Mapping[str, int]) -> list[LateSummary]:

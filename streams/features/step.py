@@ -13,7 +13,7 @@ from streams.step import Input
 from streams.types import OFFSET, PARTITION, TIME, Batch, Output, Outputs
 
 if TYPE_CHECKING:
-    from streams.features.plan import Plan
+    from streams.features.plan import Node, Plan
     from streams.features.program import Answer, Program
     from streams.project import Project
 
@@ -59,15 +59,24 @@ class Features:
 
 def reach(plan: Plan) -> dict[str, dict[str, int | None]]:
     """By input, the windows over its rows and how far each goes back: milliseconds, None where it counts rows or has no end."""
-    from streams.features.plan import Scan, Windowed, walk
+    from streams.features.plan import Join, Scan, Windowed, walk
+
+    def rows_of(node: Node) -> str | None:
+        """The input whose rows they are; what is joined to them comes from elsewhere."""
+        while not isinstance(node, Scan):
+            below = node.left if isinstance(node, Join) else getattr(node, "child", None)
+            if below is None:
+                return None
+            node = below
+        return node.table
 
     found: dict[str, dict[str, int | None]] = {}
     for node in walk(plan.root):
         for keep in node.keeps if isinstance(node, Windowed) else ():
-            over = [one for inner in (node.child, *(union.node for union in keep.unions)) for one in walk(inner)]
-            for table in {one.table for one in over if isinstance(one, Scan)}:
+            tables = {rows_of(inner) for inner in (node.child, *(union.node for union in keep.unions))}
+            for table in tables - {None}:
                 for name, window in zip(keep.names, keep.spec.windows, strict=True):
-                    found.setdefault(table, {})[name] = None if window.frame.rows else window.frame.start
+                    found.setdefault(str(table), {})[name] = None if window.frame.rows else window.frame.start
     return found
 
 
