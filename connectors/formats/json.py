@@ -7,51 +7,23 @@ Infinity and -Infinity, which the reader takes too.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-import numba
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from connectors.formats import json_scan as fast
+from connectors.formats.cells import BITS, Cells, Layout, Read, Unreadable
 from connectors.formats.json_write import encode
 from connectors.kafka.columns import Bytes
-from streams.types import Int64, Schema, Type
+from streams.types import Schema, Type
 
 __all__ = ["Decoder", "decode", "encode"]
 
-_KIND = {
-    Type.BOOL: fast.BOOL,
-    Type.SMALLINT: fast.INTEGER,
-    Type.INT: fast.INTEGER,
-    Type.BIGINT: fast.INTEGER,
-    Type.TIMESTAMP: fast.INTEGER,
-    Type.FLOAT: fast.DOUBLE,
-    Type.DOUBLE: fast.DOUBLE,
-    Type.STRING: fast.TEXT,
-    Type.DATE: fast.DATE,
-}
-_BITS = {Type.SMALLINT: 16, Type.INT: 32, Type.BIGINT: 64, Type.TIMESTAMP: 64}
 _WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null", b"NaN"))
 _PLAIN = np.array([32 <= byte < 127 + 1 and byte not in b'"\\' for byte in range(256)])
-_EPOCH = datetime.date(1970, 1, 1)
-
-
-class Unreadable(ValueError):
-    """Why one record cannot be read."""
-
-
-class Read(NamedTuple):
-    """`table` has the rows that could be read, `good` their indexes, `errors` (index, reason) of the others."""
-
-    table: pa.Table
-    good: Int64
-    errors: list[tuple[int, str]]
 
 
 def decode(values: Bytes, schema: Schema, *, required: Collection[str] = (), strict: bool = False) -> Read:
@@ -73,103 +45,40 @@ class Decoder:
         self.required = frozenset(required)
         self.unknown_fields = 0
         self.unknown_names: set[str] = set()
-        if missing := self.required - set(schema):
-            raise ValueError(f"required fields without a column: {', '.join(sorted(missing))}")
+        self._layout = Layout(schema, required)
         names = [name.encode() for name in self.schema]
-        kinds = [_KIND[kind] for kind in self.schema.values()]
         self._names = np.frombuffer(b"".join(names) or b" ", np.uint8)
         self._name_at = np.cumsum([0] + [len(name) for name in names]).astype(np.int64)
-        self._kinds = np.array(kinds, np.int64)
-        counts = {"ints": 0, "floats": 0, "texts": 0}
-        slots = []
-        for kind in kinds:
-            store = "floats" if kind == fast.DOUBLE else "texts" if kind == fast.TEXT else "ints"
-            slots.append(counts[store])
-            counts[store] += 1
-        self._slots, self._counts = np.array(slots, np.int64), counts
-        bits = [_BITS.get(kind, 64) for kind in self.schema.values()]
-        self._least = np.array([-(2 ** (n - 1)) for n in bits], np.int64)
-        self._most = np.array([2 ** (n - 1) - 1 for n in bits], np.int64)
-        self._needed = np.array([i for i, name in enumerate(self.schema) if name in self.required], np.int64)
 
     def decode(self, values: Bytes) -> Read:
         """Read the records; a null value is refused as an empty message."""
-        rows, fields = len(values), len(self.schema)
-        ints = np.zeros((self._counts["ints"], rows), np.int64)
-        floats = np.zeros((self._counts["floats"], rows))
-        text_at = np.zeros((self._counts["texts"], rows), np.int64)
-        text_len = np.zeros((self._counts["texts"], rows), np.int64)
-        valid = np.zeros((fields, rows), np.uint8)
+        rows, layout = len(values), self._layout
+        cells = Cells(layout, rows, values.buffer)
         status, unknown = np.empty(rows, np.uint8), np.zeros(rows, np.int32)
         fast.scan(
-            values.buffer, values.start, values.length, self._names, self._name_at, self._kinds, self._slots, self._least, self._most,
-            self._needed, _PLAIN, _WORDS, ints, floats, text_at, text_len, valid, status, unknown,
+            values.buffer, values.start, values.length, self._names, self._name_at, layout.kinds, layout.slots, layout.least, layout.most,
+            layout.needed, _PLAIN, _WORDS, cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, unknown,
         )  # fmt: skip
         if self.strict:
             status[unknown > 0] = 1
         errors: list[tuple[int, str]] = []
-        extra = bytearray()
-        base = len(values.buffer)
         for row in np.flatnonzero(status).tolist():
-            valid[:, row] = 0
+            cells.valid[:, row] = 0
             try:
-                cells = self._exact(values[row])
+                found = self._exact(values[row])
             except Unreadable as error:
                 errors.append((row, str(error)))
                 continue
             status[row] = 0
-            for field, cell in enumerate(cells):
-                if cell is None:
-                    continue
-                valid[field, row] = 1
-                slot, kind = self._slots[field], self._kinds[field]
-                if kind == fast.TEXT:
-                    text = cell.encode()
-                    text_at[slot, row], text_len[slot, row] = base + len(extra), len(text)
-                    extra += text
-                elif kind == fast.DOUBLE:
-                    floats[slot, row] = cell
-                else:
-                    ints[slot, row] = cell
+            for field, cell in enumerate(found):
+                if cell is not None:
+                    cells.put(row, field, cell)
         if not self.strict and unknown.any():
             first = int(unknown.argmax())
             self._exact(values[first])  # for their names; counts them too
             self.unknown_fields += int(unknown.sum()) - int(unknown[first])
         good = np.flatnonzero(status == 0)
-        columns = self._columns(values, bytes(extra), ints, floats, text_at, text_len, valid, good if errors else None)
-        return Read(pa.table(columns), good, errors)
-
-    def _columns(
-        self, values: Bytes, extra: bytes, ints: Any, floats: Any, text_at: Any, text_len: Any, valid: Any, good: Int64 | None
-    ) -> dict[str, pa.Array]:
-        if good is not None:
-            ints, floats, text_at, text_len, valid = (part[:, good] for part in (ints, floats, text_at, text_len, valid))
-        more = np.frombuffer(extra or b" ", np.uint8)
-        columns = {}
-        for field, (name, kind) in enumerate(self.schema.items()):
-            slot, has = self._slots[field], valid[field]
-            size = len(has)
-            nulls = size - int(np.count_nonzero(has))
-            mask = pa.py_buffer(np.packbits(has, bitorder="little")) if nulls else None
-            if kind is Type.STRING:
-                length = np.where(has, text_len[slot], 0) if nulls else text_len[slot]
-                total = int(length.sum())
-                if total >= 2**31:
-                    raise ValueError(f"{name} has {total:,} bytes of text in one batch; read fewer records at a time")
-                offsets, out = np.empty(size + 1, np.int32), np.empty(total, np.uint8)
-                _gather(values.buffer, more, text_at[slot], length, out, offsets)
-                columns[name] = pa.Array.from_buffers(pa.string(), size, [mask, pa.py_buffer(offsets), pa.py_buffer(out)], nulls)
-                continue
-            data: npt.NDArray[Any] = floats[slot] if self._kinds[field] == fast.DOUBLE else ints[slot]
-            if kind is Type.BOOL:
-                data = np.packbits(data.astype(np.bool_), bitorder="little")
-            elif kind is Type.FLOAT:
-                with np.errstate(over="ignore"):
-                    data = data.astype(np.float32)
-            else:
-                data = data.astype({Type.SMALLINT: np.int16, Type.INT: np.int32, Type.DATE: np.int32}.get(kind, data.dtype), copy=False)
-            columns[name] = pa.Array.from_buffers(kind.arrow, size, [mask, pa.py_buffer(np.ascontiguousarray(data))], nulls)
-        return columns
+        return Read(cells.table(good if errors else None), good, errors)
 
     def _exact(self, value: bytes | None) -> list[Any]:
         """One record by Python's own reader: a cell a field, or Unreadable with the reason."""
@@ -224,10 +133,10 @@ def _cell(name: str, kind: Type, cell: Any) -> Any:
         return cell
     if kind is Type.BOOL and isinstance(cell, bool):
         return int(cell)
-    if kind in _BITS and number:
+    if kind in BITS and number:
         if isinstance(cell, float) and not cell.is_integer():
             raise Unreadable(f"field {name}: {_wanted(kind)} wanted, met {_met(cell)}")
-        bits = _BITS[kind]
+        bits = BITS[kind]
         if not -(2 ** (bits - 1)) <= cell < 2 ** (bits - 1):
             raise Unreadable(f"field {name}: {kind} wanted ({bits} bits), met {_met(cell)}, which does not fit")
         return int(cell)
@@ -255,24 +164,6 @@ def _met(cell: Any) -> str:
             return "a number of more than 40 digits"
         return f"number {cell!r}"
     return "an array" if isinstance(cell, list) else "an object"
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
-def _gather(buffer, more, start, length, out, offsets):  # type: ignore[no-untyped-def]
-    """The texts one after the other; a start past the buffer is in `more`."""
-    q = 0
-    size = len(buffer)
-    for i in range(len(start)):
-        offsets[i] = q
-        n, at = length[i], start[i]
-        if at < size:
-            for j in range(n):
-                out[q + j] = buffer[at + j]
-        else:
-            for j in range(n):
-                out[q + j] = more[at - size + j]
-        q += n
-    offsets[len(start)] = q
 
 
 @lru_cache(64)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from connectors.formats.cells import BOOL, DATE, DOUBLE, INTEGER, TEXT
 from connectors.formats.numbers import to_double
 
-BOOL, INTEGER, DOUBLE, TEXT, DATE = range(5)  # how a field is read; INTEGER is SMALLINT, INT, BIGINT and TIMESTAMP
 U = np.uint64
 
 
@@ -24,7 +24,7 @@ def _space(buffer, p, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)  # type: ignore[misc]
-def _wide(buffer, p, end):  # type: ignore[no-untyped-def]
+def wide(buffer, p, end):  # type: ignore[no-untyped-def]
     """The position after one UTF-8 sequence of two to four bytes, -1 where it is none."""
     a = buffer[p]
     if a < 0xC2 or a > 0xF4:
@@ -53,7 +53,7 @@ def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
             return p
         if buffer[p] < 128:
             return np.int64(-1)
-        p = _wide(buffer, p, end)
+        p = wide(buffer, p, end)
         if p < 0:
             return p
 
