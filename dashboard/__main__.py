@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from streamlit import config
 from streamlit.web import bootstrap
 
 import dashboard.pages  # noqa: F401 - what the first session would otherwise wait for
@@ -27,6 +28,7 @@ def main() -> None:
         print(error, file=sys.stderr)  # the page says it too
     app = str(Path(__file__).with_name("app.py"))
     options = {"server_address": given.host, "server_port": given.port, "server_headless": True, "browser_gatherUsageStats": False}
+    config._main_script_path = app  # as `streamlit run` does: the settings beside app.py count
     bootstrap.load_config_options(options)
     bootstrap.run(app, False, [], options)
 

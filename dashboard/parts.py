@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import words
 from dashboard.desk import REFRESH, Desk
 from dashboard.queries.head import Head, head
-from dashboard.queries.window import NAMES, PERIODS
+from dashboard.queries.window import PERIODS
 
 STATES = {"empty": "Waiting", "quiet": "Quiet", "watch": "Watch", "alarm": "Alarm"}
 
@@ -87,8 +87,7 @@ def key(*entries: tuple[str, str, str]) -> None:
 
 def period(default: str = "30d") -> str:
     """The window of event time, kept in the URL."""
-    st.session_state.setdefault("window", default)
     chosen = st.segmented_control(
-        "Window", list(PERIODS), format_func=lambda name: NAMES[name], key="window", bind="query-params", label_visibility="collapsed"
+        "Window of event time", list(PERIODS), default=default, required=True, key="window", bind="query-params", label_visibility="collapsed"
     )
     return str(chosen or default)

@@ -9,6 +9,7 @@ _SHEET = """
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
 [data-testid="stHeader"] > div { max-width: 1240px; margin: 0 auto; padding-left: 1.35rem; padding-right: 1.35rem; }
+[data-testid="stButtonGroup"] button[kind*="Active"], [data-testid="stButtonGroup"] button[aria-checked="true"] { color: var(--dl-text) !important; font-weight: 600; }
 .dl-head { display: flex; flex-wrap: wrap; gap: .15rem 1.4rem; align-items: baseline; font-size: .93rem; color: var(--dl-faint);
   border-bottom: 1px solid var(--dl-grid); padding: .1rem 0 .6rem; }
 .dl-head b { color: var(--dl-text); font-weight: 600; }

@@ -71,7 +71,7 @@ def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: 
         scale=alt.Scale(domain=["alarm", "retraining", "version"], range=[palette.alarm, palette.challenger, palette.champion]),
         legend=None,
     )
-    base = alt.Chart(rows).encode(x=time_axis(window), color=colour, tooltip=[alt.Tooltip("time_text", title="at"), alt.Tooltip("text", title="what")])
+    base = alt.Chart(rows).encode(x=time_axis(window), color=colour, tooltip=[alt.Tooltip("time_text:N", title="at"), alt.Tooltip("text:N", title="what")])
     lines = base.mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
     if not words_shown:
         return lines

@@ -25,7 +25,7 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
             y2="high:Q",
             color=alt.Color("share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt", interpolate="rgb"), legend=None),
             tooltip=[
-                alt.Tooltip("time_text", title="from"),
+                alt.Tooltip("time_text:N", title="from"),
                 alt.Tooltip("low:Q", title="score from", format=".2f"),
                 alt.Tooltip("high:Q", title="to", format=".2f"),
                 alt.Tooltip("n:Q", title="predictions", format=","),
@@ -37,7 +37,7 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
     line = (
         alt.Chart(means)
         .mark_line(color=palette.text, strokeWidth=2, interpolate="monotone")
-        .encode(x=frame.time_axis(window), y="mean:Q", detail="version:N", tooltip=["time_text", alt.Tooltip("mean:Q", format=".3f"), "version:O"])
+        .encode(x=frame.time_axis(window), y="mean:Q", detail="version:N", tooltip=["time_text:N", alt.Tooltip("mean:Q", format=".3f"), "version:O"])
     )
     lines = pd.DataFrame(
         {"time": versions["since"], "kind": "version", "text": [f"Version {int(version)}" for version in versions["version"]]}
@@ -59,7 +59,7 @@ def quality(
         layers.append(alt.Chart(row).mark_rule(color=palette.reference, strokeWidth=1.5).encode(y=frame.value_axis("value", title)))
     if not measured.empty:
         rows = frame.when(measured)
-        tips = [alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="measured", format=".4f"), alt.Tooltip("low:Q", format=".4f"),
+        tips = [alt.Tooltip("time_text:N", title="until"), alt.Tooltip("value:Q", title="measured", format=".4f"), alt.Tooltip("low:Q", format=".4f"),
                 alt.Tooltip("high:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")]  # fmt: skip
         band = rows.dropna(subset=["low", "high"])
         if len(band):
@@ -77,7 +77,7 @@ def quality(
             alt.Chart(frame.when(estimated))
             .mark_line(color=palette.current, strokeWidth=1.5, strokeDash=[5, 4])
             .encode(x=frame.time_axis(window), y=frame.value_axis("value", title),
-                    tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")])  # fmt: skip
+                    tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")])  # fmt: skip
         )
     if not marks.empty:
         layers.append(frame.marks(marks, palette, window))
@@ -100,7 +100,7 @@ def labels(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
             y=frame.value_axis("low", "predictions", zero=True, format="~s"),
             y2="high:Q",
             color=alt.Color("state:N", scale=alt.Scale(domain=order, range=[palette.current, palette.reference, palette.watch]), title=None),
-            tooltip=[alt.Tooltip("time_text", title="from"), "state:N", alt.Tooltip("n:Q", title="predictions", format=",")],
+            tooltip=[alt.Tooltip("time_text:N", title="from"), "state:N", alt.Tooltip("n:Q", title="predictions", format=",")],
         )
     )
     return frame.finish(chart, palette, 180)
@@ -113,7 +113,7 @@ def lines_by_version(rows: pd.DataFrame, palette: Palette, window: Window, servi
     colour = alt.Color("side:N", scale=alt.Scale(domain=["champion", "earlier"], range=[palette.champion, palette.reference]), legend=None)
     base = alt.Chart(rows).encode(
         x=frame.time_axis(window), y=frame.value_axis("log_loss", title), color=colour, detail="version:N",
-        tooltip=[alt.Tooltip("time_text", title="day"), "version:O", alt.Tooltip("log_loss:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")],
+        tooltip=[alt.Tooltip("time_text:N", title="day"), "version:O", alt.Tooltip("log_loss:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")],
     )  # fmt: skip
     return frame.finish(base.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12)), palette, 200)
 
@@ -122,7 +122,7 @@ def history(rows: pd.DataFrame, palette: Palette, window: Window, feature: str) 
     """Middle value of a feature per check, with the band that holds the middle 80 %; grey is the reference's middle value."""
     rows = frame.when(rows)
     x, y = frame.time_axis(window), frame.value_axis
-    tips = [alt.Tooltip("time_text", title="until"), *(alt.Tooltip(f"{name}:Q", title=title, format=".4~g") for name, title in
+    tips = [alt.Tooltip("time_text:N", title="until"), *(alt.Tooltip(f"{name}:Q", title=title, format=".4~g") for name, title in
             (("middle", "middle"), ("low", "10 % below"), ("high", "90 % below"), ("usual", "reference")))]  # fmt: skip
     layers = [
         alt.Chart(rows).mark_area(color=palette.current, opacity=0.16).encode(x=x, y=y("low", feature), y2="high:Q"),
@@ -148,7 +148,7 @@ def heat(cells: pd.DataFrame, order: list[str], palette: Palette, window: Window
             color=alt.Color("reach:Q", scale=alt.Scale(domain=[0, 1, 1.7, 3, 5], range=list(palette.ramp), clamp=True, interpolate="rgb"),
                             title="distance ÷ usual limit", legend=alt.Legend(gradientLength=110, gradientThickness=8, values=[0, 1, 3, 5], titleOrient="left")),
             opacity=alt.Opacity("moved:N", scale=alt.Scale(domain=[True, False], range=[1, 0.6]), legend=None),
-            tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("time_text", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
+            tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("time_text:N", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
                      alt.Tooltip("adjusted:Q", title="adjusted p", format=".2~g"), alt.Tooltip("what:N", title="verdict")],
         )
         .add_params(pick)
@@ -165,7 +165,7 @@ def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
         + base.mark_line(color=palette.current, strokeWidth=2).encode(
             x=frame.time_axis(window),
             y=frame.value_axis("mean", "mean score"),
-            tooltip=[alt.Tooltip("time_text", title="until"), alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("reference:Q", format=".4f")],
+            tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("reference:Q", format=".4f")],
         ),
         palette,
         150,
@@ -187,7 +187,7 @@ def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
         x=frame.time_axis(window), x2="until:T",
         y=alt.Y("name:N", sort=[f"version {v}" for v in versions["version"]][::-1], title=None, axis=alt.Axis(minExtent=frame.LEFT + 10, domain=False, ticks=False)),
         color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[palette.current, palette.reference, palette.champion]), title=None),
-        tooltip=[alt.Tooltip("name:N", title="what"), "kind:N", alt.Tooltip("time_text", title="from"), alt.Tooltip("until_text", title="until")],
+        tooltip=[alt.Tooltip("name:N", title="what"), "kind:N", alt.Tooltip("time_text:N", title="from"), alt.Tooltip("until_text:N", title="until")],
     )  # fmt: skip
     thin = base.transform_filter("datum.kind == 'trained on'").mark_bar(height=4, yOffset=9)
     thick = base.transform_filter("datum.kind != 'trained on'").mark_bar(height=12, yOffset=-1, cornerRadius=2)

@@ -23,8 +23,8 @@ def show(desk: Desk) -> None:
             parts.empty("No outcomes", "A prediction and its label become an outcome whenever the label comes. Start the streams:", f"driftline up {desk.project.root}")
         return
     with left:
-        st.session_state.setdefault("metric", desk.project.promotion.metric)
-        metric = st.selectbox("Metric", list(queries.METRICS), format_func=lambda name: queries.METRICS[name], key="metric", bind="query-params")
+        names = list(queries.METRICS)
+        metric = st.selectbox("Metric", names, index=names.index(desk.project.promotion.metric), format_func=lambda name: queries.METRICS[name], key="metric", bind="query-params")
     with middle:
         segment = st.selectbox("Segment", ["all", *queries.segment_names(desk.cursor())], key="segment", bind="query-params")
     with right:

@@ -29,13 +29,13 @@ def _now(desk: Desk) -> None:
         parts.empty("No event has come in", "The topics are there and empty. Send some events:", f"driftline produce {source} FILE.jsonl --project {desk.project.root}")
         return
     st.html('<div class="dl-way">' + "".join(_box(stage, found.rates) for stage in found.stages) + "</div>")
-    parts.note("The way of an event: rows per second over the last minute, records waiting, time since the last row. Lines: ten minutes of wall clock.")
+    parts.note("The way of an event: rows per second over the last minute, records waiting, time since the last row. Bars: ten minutes of wall clock.")
 
 
 def _box(stage: queries.Stage, rates: pd.DataFrame) -> str:
     waiting = "" if stage.lag is None else "nothing waiting" if not stage.lag else f"{stage.lag:,} waiting"
     behind = ' class="dl-behind"' if (stage.lag or 0) > 10_000 else ""
-    idle = "no row yet" if stage.idle_ms is None else f"{words.age(stage.idle_ms)} ago"
+    idle = ("&nbsp;" if stage.total else "no row yet") if stage.idle_ms is None else f"{words.age(stage.idle_ms)} ago"
     rate = f"{stage.rate:,.0f}" if stage.rate >= 10 or not stage.rate else f"{stage.rate:.1f}"
     return (
         f'<div class="dl-stage"><h4>{escape(stage.name)}</h4><div class="dl-rate">{rate} <small>rows/s</small></div>'

@@ -83,7 +83,7 @@ def _roll_back(desk: Desk, found: queries.Models) -> None:
 def _card(desk: Desk, found: queries.Models) -> None:
     parts.title("Model card")
     numbers = [int(version) for version in found.versions["version"]][::-1]
-    version = st.selectbox("Version", numbers, key="version", bind="query-params", format_func=lambda number: f"version {number}")
+    version = st.selectbox("Version", numbers, key="version", bind="query-params")
     if version is None:
         return
     answer = actions.card(desk.project, int(version))

@@ -16,11 +16,13 @@ TITLE = "Predictions"
 
 
 def show(desk: Desk) -> None:
-    period = st.session_state.get("window") or "30d"
-    _said(desk, period)
-    if queries.any_row(desk.cursor()):
-        parts.period()
-        _picture(desk, st.session_state.get("window") or "30d")
+    said = st.container()
+    some = queries.any_row(desk.cursor())
+    period = parts.period() if some else "30d"
+    with said:
+        _said(desk, period)
+    if some:
+        _picture(desk, period)
         _find(desk)
         _newest(desk)
 

@@ -29,13 +29,17 @@ def show(desk: Desk) -> None:
         _wait(desk)
         return
     names = {run.run_id: run for run in made}
+    wished = st.session_state.pop("follow", None) or st.query_params.get("run")
+    if wished in names and st.session_state.get("run_seen") != wished:
+        st.session_state["run"] = st.session_state["run_seen"] = wished
     if st.session_state.get("run") not in names:
-        st.session_state["run"] = made[0].run_id if st.query_params.get("run") not in names else st.query_params["run"]
+        st.session_state["run"] = made[0].run_id
     said = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        chosen = st.selectbox("Run", list(names), format_func=lambda name: _name(names[name], desk), key="run", bind="query-params")
+        chosen = st.selectbox("Run", list(names), format_func=lambda name: _name(names[name], desk), key="run")
     run = names[str(chosen)]
+    st.query_params["run"] = st.session_state["run_seen"] = run.run_id
     with said:
         _states(desk, run.run_id)
     with right:
@@ -75,7 +79,7 @@ def _states(desk: Desk, run_id: str) -> None:
         noted, took = reached.get(state, (None, None))
         kind = "" if noted is None else "dl-bad" if state in ("failed", "cancelled", "rejected") else "dl-now" if took is None and run.state not in queries.ENDED else "dl-done"
         text = "" if noted is None else words.clock(took if took is not None else now - noted if run.state not in queries.ENDED else 0)
-        boxes.append(f'<div class="dl-step {kind}"><b>{escape("waiting for you" if state == "waiting" else state)}</b>{text if state not in queries.ENDED else ""}&nbsp;</div>')
+        boxes.append(f'<div class="dl-step {kind}"><b>{escape("waiting for you" if state == run.state == "waiting" else state)}</b>{text if state not in queries.ENDED else ""}&nbsp;</div>')
     st.html(f'<div class="dl-states">{"".join(boxes)}</div>')
     if run.state == "failed":
         acting.failed_run(run)

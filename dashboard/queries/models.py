@@ -71,6 +71,7 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
 def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], project: Project) -> None:
     """What each version was trained on, as its run says: up to the labels known at its cut-off, back to the setting's window or the log's beginning."""
     first: int | None = None
+    earliest = (cursor.execute("SELECT least((SELECT min(hour) FROM scores), (SELECT min(starts) FROM checks))").fetchone() or (None,))[0]
     for version, as_of, body in cursor.execute(
         "SELECT version, as_of, body FROM runs WHERE version IS NOT NULL AND as_of IS NOT NULL ORDER BY pos"
     ).fetchall():
@@ -79,7 +80,7 @@ def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]],
             first = as_of - project.retraining.first_after_ms
         back = project.retraining.window_ms
         entry = made.setdefault(int(version), {"version": int(version)})
-        entry |= {"trained_from": as_of - back if back is not None else first, "trained_to": as_of, "run_id": run.get("run_id"), "rows": (run.get("dataset") or {}).get("rows")}
+        entry |= {"trained_from": as_of - back if back is not None else first or earliest, "trained_to": as_of, "run_id": run.get("run_id"), "rows": (run.get("dataset") or {}).get("rows")}
         entry["held_out"] = run.get("metrics") or {}
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 DAY = 86_400_000
 PERIODS: dict[str, int | None] = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "all": None}
-NAMES = {"1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All"}
 STEPS = (3_600_000, 3 * 3_600_000, 6 * 3_600_000, 12 * 3_600_000, DAY, 2 * DAY, 7 * DAY)
 
 

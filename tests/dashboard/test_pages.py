@@ -1,0 +1,104 @@
+"""Each page in each state of the world: empty, running, alarm, failed; through Streamlit itself, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import dashboard
+from dashboard import desk
+from dashboard.pages import PAGES
+from dashboard.store.reader import Reader
+from streams.pipeline import STEPS
+from tests.dashboard import world
+
+KINDS = ("empty", "running", "alarm", "failed")
+APP = Path(dashboard.__file__).with_name("app.py")
+
+SAID = {
+    "live": {"empty": "Nothing has come in yet.", "running": "no dead letters today", "failed": "1 dead letter today"},
+    "features": {"empty": "No feature row has been written yet.", "running": "21 features", "alarm": "precip: missing in 9.0% of rows"},
+    "predictions": {"empty": "No prediction has been made yet.", "running": "predictions by version 1"},
+    "labels": {"empty": "no prediction has been made yet", "running": "in the reference; labels are", "alarm": "Log loss .5"},
+    "drift": {"empty": "Nothing has been compared", "running": "None of 20 features moved", "alarm": "quality fell: retrain", "failed": "ValueError: Input contains NaN"},
+    "retraining": {"empty": "No run has been started yet.", "running": "Run 1 was promoted", "alarm": "waits for you", "failed": "Fill or drop empty features"},
+    "models": {"empty": "No version serves yet.", "running": "Version 1 serves", "failed": "version 2 was wished and could not be loaded"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp(request.param)
+    project, store = world.build(folder, request.param)
+    desk._opened[folder.resolve()] = project, store, Reader(project, store)  # noqa: SLF001 - a reader that reads nothing
+    yield request.param, folder
+    store.close()
+
+
+def run(folder: Path, page: str, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    monkeypatch.setenv("DRIFTLINE_PROJECT", str(folder))
+    script = f"""
+import streamlit as st
+from dashboard import parts, theme
+from dashboard.desk import desk
+from dashboard.palette import LIGHT
+from dashboard.pages import PAGES
+opened = desk()
+st.html(theme.sheet(LIGHT))
+page = next(page for page in PAGES if page.NAME == {page!r})
+parts.head_line(opened, page.TITLE)
+page.show(opened)
+"""
+    app = AppTest.from_string(script, default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def text(app: AppTest) -> str:
+    return " ".join(str(element.proto.body) for element in app.get("html"))
+
+
+@pytest.mark.parametrize("page", [page.NAME for page in PAGES])
+def test_says_what_is(kind: tuple[str, Path], page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    app = run(folder, page, monkeypatch)
+    assert not app.exception, app.exception
+    shown = text(app)
+    assert "dl-sentence" in shown
+    wished = SAID[page].get(name)
+    if wished:
+        assert wished in shown
+
+
+def test_empty_pages_say_what_brings_them_to_life(kind: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    if name != "empty":
+        pytest.skip("of the empty world")
+    for page in PAGES:
+        shown = text(run(folder, page.NAME, monkeypatch))
+        assert "driftline " in shown, page.NAME
+
+
+def test_a_link_opens_what_it_names(kind: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    if name == "empty":
+        pytest.skip("nothing to name")
+    app = run(folder, "drift", monkeypatch, feature="origin_visib", window="7d")
+    assert not app.exception
+    assert app.session_state["feature"] == "origin_visib"
+    assert app.session_state["window"] == "7d"
+
+
+def test_the_pages_stand_in_the_order_of_the_steps() -> None:
+    named = {"events": "live", "promotion": "models", "features": "features", "predictions": "predictions", "labels": "labels", "drift": "drift", "retraining": "retraining"}
+    assert [page.NAME for page in PAGES] == [named[getattr(step, "name", step)] for step in STEPS]
+
+
+def test_queries_and_actions_know_no_streamlit() -> None:
+    folder = APP.parent
+    for path in (folder / "actions.py", *(folder / "queries").glob("*.py"), *(folder / "store").glob("*.py"), *(folder / "charts").glob("*.py")):
+        assert "streamlit" not in path.read_text().replace("No Streamlit", "").replace("no Streamlit", ""), path
