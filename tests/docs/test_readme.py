@@ -1,0 +1,91 @@
+"""What the documents show, runs; what they link to, is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from streams.cli import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "streams/templates/blank/README.md"]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), flags=re.M | re.S)
+
+
+def commands(document: Path) -> list[list[str]]:
+    """Every `driftline ...` of the blocks and of the running text."""
+    text = document.read_text()
+    lines = [line for language in ("sh", "console") for block in blocks(document, language) for line in block.splitlines()]
+    lines += re.findall(r"`(driftline [^`]*)`", text) + re.findall(r"^    (driftline .*)$", text, flags=re.M)
+    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.removeprefix("$ ").startswith("driftline ")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_named_is_there(document: Path) -> None:
+    root = typer.main.get_command(app)
+    for words in commands(document):
+        command = root
+        for word in words[1:]:
+            inner = getattr(command, "commands", None)
+            if inner is None or not word.islower() or word.startswith("-"):
+                break
+            assert word in inner, f"{document.name}: {' '.join(words)}"
+            command = inner[word]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "-h"}
+        for word in words[1:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in known, f"{document.name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_make_commands_are_there() -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    listed = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert named <= listed
+    assert {"help", "setup", "demo", "test", "check", "bench", "fuzz", "clean"} <= listed
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_project_in_five_minutes(tmp_path: Path) -> None:
+    """The README's console block, line by line, in a shell that has the environment's commands."""
+    block = next(block for block in blocks(ROOT / "README.md", "console") if "driftline init" in block)
+    lines = [line.removeprefix("$ ") for line in block.splitlines()]
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    script = "set -e\n" + "\n".join(lines)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, env={"PATH": path, "HOME": str(Path.home())}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Dashboard: http://127.0.0.1:" in done.stdout
+    assert re.search(r"Sent 13\d,\d{3} rows", done.stdout)
+    assert "Stopped features" in done.stdout
+
+
+def test_containers_are_bound_to_this_machine_and_run_commands_that_are_there() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    root = typer.main.get_command(app)
+    targets = set(re.findall(r"^FROM .* AS (\w+)", (ROOT / "Dockerfile").read_text(), flags=re.M))
+    for name, service in compose["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        if "build" in service:
+            assert service["build"]["target"] in targets
+        if service.get("image") in ("driftline", "driftline-flink") and "entrypoint" not in service:
+            assert service["command"][0] in root.commands, name  # type: ignore[attr-defined]
