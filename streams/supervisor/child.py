@@ -87,8 +87,9 @@ class Child:
         self.restarts += 1
         self.state = "waiting"
         self._again_at = time.monotonic() + pause
-        self.last_error = _last_words(self.log, self._from) or _status_words(status)
-        return f"{self.name} ended ({_status_words(status)}), starts again in {pause:g} s: {self.last_error}\n  its log: {self.log}"
+        self.last_error = (_last_words(self.log, self._from) if status > 0 else "") or _status_words(status)
+        why = "" if self.last_error == _status_words(status) else f": {self.last_error}"
+        return f"{self.name} ended ({_status_words(status)}), starts again in {pause:g} s{why}\n  its log: {self.log}"
 
     def ask_to_stop(self) -> None:
         self.state = "stopped" if self.state != "ended" else "ended"

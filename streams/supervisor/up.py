@@ -16,6 +16,7 @@ import psutil
 from connectors.broker import EmbeddedBroker
 from streams.errors import DriftlineError
 from streams.project import Project
+from streams.supervisor.check import check_project
 from streams.supervisor.child import Child, end
 from streams.supervisor.state import UpState, only_one, read_state, write_state
 from streams.supervisor.topics import make_topics
@@ -45,11 +46,13 @@ class Supervisor:
     def run(self, ready: Callable[[], None] = lambda: None, until: Callable[[], bool] = lambda: False) -> None:
         """Start everything, call `ready` once the dashboard answers, and look after it until a signal, `stop` or `until()`.
 
-        Raises BrokerError, DriftlineError (it runs already) before anything was started; afterwards problems are said, and tried again.
+        Raises what refuses the project, BrokerError, DriftlineError (it runs already) before anything was started; afterwards problems are
+        said, and tried again.
         """
         with only_one(self.project):
             former = signal.signal(signal.SIGTERM, self._on_signal), signal.signal(signal.SIGINT, self._on_signal)
             try:
+                check_project(self.project)
                 self._end_leftovers()
                 self._start()
                 self._look_after(ready, until)

@@ -171,5 +171,5 @@ _LOGGING: dict[str, Any] = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"level": "WARNING", "handlers": ["stderr"]},
-    "loggers": {"streams": {"level": "INFO"}},
+    "loggers": {"streams": {"level": "INFO"}, "kafka.net.selector": {"level": "ERROR"}},  # it warns of every busy moment
 }

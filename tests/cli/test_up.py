@@ -60,19 +60,19 @@ def state_of(folder: Path) -> UpState:
     return state
 
 
-def feature_rows(folder: Path) -> list[Any]:
+def rows_of(folder: Path, topic: str) -> list[Any]:
     from kafka import KafkaConsumer, TopicPartition
 
     project = load_project(folder)
     consumer = KafkaConsumer(bootstrap_servers=project.bootstrap(), isolation_level="read_committed")
-    part = TopicPartition(project.topic("features"), 0)
+    part = TopicPartition(project.topic(topic), 0)
     consumer.assign([part])
     consumer.seek_to_beginning(part)
     end = consumer.end_offsets([part])[part]
     found: list[Any] = []
     while consumer.position(part) < end:
         for batch in consumer.poll(500).values():
-            found += [json.loads(record.value) for record in batch]
+            found += [json.loads(record.value) for record in batch if record.value is not None]
     consumer.close()
     return found
 
@@ -89,13 +89,14 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    until(lambda: len(feature_rows(shop)) > 100)
+    until(lambda: len(rows_of(shop, "payments")) > 600)
+    replay.kill()
+    replay.wait()
+    assert 600 < len(rows_of(shop, "payments")) < 3000
+    until(lambda: len(rows_of(shop, "features")) > 100, 300)
     features = next(child for child in state_of(shop).children if child.name == "features")
     os.kill(features.pid, signal.SIGKILL)
     until(lambda: next(child for child in state_of(shop).children if child.name == "features").restarts == 1)
-    replay.kill()
-    replay.wait()
-
     killed = state_of(shop)
     broker = EmbeddedBroker(shop / ".driftline").running()
     assert broker is not None
@@ -108,8 +109,8 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
 
     os.kill(broker.pid, signal.SIGKILL)
     until(lambda: EmbeddedBroker(shop / ".driftline").running() not in (None, broker))
-    until(lambda: len(feature_rows(shop)) >= 3000, 300)
-    rows = feature_rows(shop)
+    until(lambda: len(rows_of(shop, "features")) >= 3000, 300)
+    rows = rows_of(shop, "features")
     assert [row["payment_id"] for row in rows] == [f"p{i}" for i in range(3000)]
     assert [row["card_payments_1h"] for row in rows[:14]] == [1] * 7 + [2] * 7
 

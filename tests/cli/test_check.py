@@ -1,0 +1,42 @@
+"""What `driftline up` refuses before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.cli import main
+from streams.supervisor.init import init
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("features.sql", "avg(amount) OVER card_1d", "avg(amuont) OVER card_1d", ["features.sql:", "amuont", "amount"]),
+        ("features.sql", "FROM payments", "FROM paymnts", ["features.sql:", "paymnts"]),
+        (
+            "driftline.toml",
+            'value = "charged_back"',
+            'value = "charged > 1"',
+            ["[model] labels: value = 'charged > 1' is no condition over chargebacks"],
+        ),
+        ("train.py", "def train(", "def trian(", ["train.py has no 'train'. Did you mean 'trian'?"]),
+        ("train.py", "import lightgbm", "import lightgbm as", ["train.py:3:"]),
+        ("driftline.toml", 'train = "train.py:train"', 'train = "trian.py"', ["trian.py: there is no such file"]),
+    ],
+)
+def test_a_project_that_cannot_run_is_refused(
+    file: str, old: str, new: str, says: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shop"
+    init(folder)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(SystemExit, match="1"):
+        main(["up", str(folder)])
+    said = capsys.readouterr().err
+    assert all(words in said for words in says), said
+    assert "Traceback" not in said
+    assert not (folder / ".driftline" / "broker.json").exists(), "nothing was started"
