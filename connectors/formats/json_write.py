@@ -119,7 +119,7 @@ def encode(table: pa.Table) -> Bytes:
         array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
         if array.null_count:
             valid[place] = array.is_valid().to_numpy(zero_copy_only=False)
-        kind, data = _cells(name, array)
+        kind, data = cells_of(name, array)
         kinds.append(kind)
         store: list[Any] = floats if kind == DOUBLE else texts if kind in (TEXT, RAW) else ints
         slots.append(len(store))
@@ -155,11 +155,11 @@ def encode(table: pa.Table) -> Bytes:
     return Bytes(out[: int(end)], start, ends - start)
 
 
-def _cells(name: str, array: pa.Array) -> tuple[int, Any]:
+def cells_of(name: str, array: pa.Array) -> tuple[int, Any]:
     """How a column is written, and its values: int64, float64 or Bytes."""
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return _cells(name, array.dictionary_decode())
+        return cells_of(name, array.dictionary_decode())
     if pa.types.is_boolean(kind):
         return BOOL, _numbers(array.cast(pa.int8()), np.int64)
     if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
