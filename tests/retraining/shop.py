@@ -13,12 +13,13 @@ import numpy as np
 import orjson
 
 from connectors.kafka.columns import Bytes
+from connectors.memory import MemoryBroker
 from streams import pipeline
 from streams.project import Project, load_project
 from streams.promotion.agent import Agent
 from streams.retraining.runner import Runner
-from streams.supervisor.topics import make_topics
-from streams.worker.connection import Connection, KafkaConnection
+from streams.supervisor.topics import make_topics, wanted_topics
+from streams.worker.connection import Connection
 
 DAY = 86_400_000
 START = 1_700_006_400_000  # a midnight
@@ -87,14 +88,19 @@ def train(features, labels):
 """
 
 
-def make(bootstrap: str, folder: Path, in_step: bool = False) -> Project:
+def make(connection: MemoryBroker | str, folder: Path, in_step: bool = False) -> Project:
+    """On a broker in memory, or on a real one by its address."""
+    bootstrap = connection if isinstance(connection, str) else "memory:0"
     folder.mkdir(parents=True, exist_ok=True)
     toml = TOML.format(number=f"{next(_NUMBERS)}x{time.time_ns() % 10**9}", bootstrap=bootstrap, in_step=str(in_step).lower())
     (folder / "driftline.toml").write_text(toml)
     (folder / "features.sql").write_text(SQL)
     (folder / "train.py").write_text(TRAIN)
     project = load_project(folder)
-    make_topics(project)
+    if isinstance(connection, str):
+        make_topics(project)
+    else:
+        connection.ensure_topics(wanted_topics(project))
     return project
 
 
@@ -132,11 +138,11 @@ def produce(connection: Connection, project: Project, source: str, rows: list[di
 
 
 @contextmanager
-def running(project: Project, steps: tuple[str, ...] = ("features", "predictions", "labels", "drift")) -> Iterator[list[BaseException]]:
+def running(project: Project, connection: Connection, steps: tuple[str, ...] = ("features", "predictions", "labels", "drift")) -> Iterator[list[BaseException]]:
     """The steps, the runner and the agent in threads; what any of them raised is in the list."""
     stop = threading.Event()
     failures: list[BaseException] = []
-    workers = [pipeline.worker(project, step) for step in steps]
+    workers = [pipeline.worker(project, step, connection) for step in steps]
 
     def guarded(work: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -147,8 +153,7 @@ def running(project: Project, steps: tuple[str, ...] = ("features", "predictions
 
         return run
 
-    connection = KafkaConnection(project.kafka())
-    runner, agent = Runner(project, connection), Agent(project, KafkaConnection(project.kafka()))
+    runner, agent = Runner(project, connection), Agent(project, connection)
     jobs = [*(worker.run for worker in workers), lambda: runner.run(stop), lambda: agent.run(stop)]
     threads = [threading.Thread(target=guarded(job), daemon=True) for job in jobs]
     for thread in threads:
