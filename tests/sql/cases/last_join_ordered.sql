@@ -1,0 +1,13 @@
+-- table tx(card STRING, amount DOUBLE, ts TIMESTAMP)
+-- a | 1.0 | 2000
+-- b | 2.0 | 3000
+-- NULL | 3.0 | 4000
+-- table city(name STRING, size INT, at TIMESTAMP)
+-- a | 7 | 1000
+-- a | 8 | 900
+-- NULL | 9 | 1000
+SELECT card, c1.size, c2.size AS newest FROM tx LAST JOIN city AS c1 ORDER BY c1.at ON tx.card = c1.name LAST JOIN city AS c2 ON tx.card = c2.name
+-- gives
+-- a | 7 | 8
+-- b | NULL | NULL
+-- NULL | 9 | 9

@@ -1,0 +1,13 @@
+-- table tx(card STRING, amount DOUBLE, ts TIMESTAMP)
+-- a | 1.0 | 2000
+-- a | 2.0 | 500
+-- b | 3.0 | 9000
+-- table city(name STRING, size INT, at TIMESTAMP)
+-- a | 1 | 500
+-- a | 2 | 1000
+-- a | 3 | 3000
+SELECT size FROM tx LAST JOIN city ORDER BY city.at ON tx.card = city.name AND city.at + 100 <= tx.ts
+-- gives
+-- 2
+-- NULL
+-- NULL
