@@ -1,0 +1,247 @@
+"""Parity: served feature rows are computed once more from the log, in the very order of the commits, and compared bit for bit.
+
+Every difference gets one of five reasons: the definition has changed since (another plan), the log no longer has the history a window
+needs, an event came late and was not yet there when the row was served, the row is missing (or there is one too many), or none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+from connectors.formats import json
+from connectors.kafka.columns import Records
+from streams.events.late import ledger
+from streams.features.offline import Engine, inputs_of
+from streams.features.plan import Plan
+from streams.features.step import PLAN, PLAN_DIGITS, plan_of
+from streams.pipeline import readers
+from streams.project import Project
+from streams.types import OFFSET, PARTITION, TIME, Int64, Position, Type
+from streams.worker.commits import Commit, Standing
+from streams.worker.connection import Connection, KafkaConnection, Part
+from streams.worker.merge import Frontier, Progress
+from streams.worker.recovery import read_commits
+from streams.worker.replay import LogReader, replay
+
+REASONS = ("changed definition", "missing history", "late event", "missing row", "unexplained")
+SHOWN = 100  # differences that are kept with their values
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value (or row: column is empty) that is not what the log gives. `event` is the driving event's place."""
+
+    event: str
+    time: int
+    column: str
+    served: str
+    recomputed: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """`rows` compared, `equal` of them in every bit; `different` counts values, `reasons` the rows by reason."""
+
+    rows: int
+    equal: int
+    different: int
+    reasons: Mapping[str, int]
+    plan: str
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass
+class _Tally:
+    plan: Plan
+    topic: str
+    late: list[tuple[int, int]]  # event time of each late row, and how far behind it was
+    history_from: int | None
+    last_from: dict[int, int] = field(default_factory=dict)  # by partition: rows of earlier events are not compared
+    rows: int = 0
+    equal: int = 0
+    different: int = 0
+    reasons: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    shown: list[Difference] = field(default_factory=list)
+
+    def row(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+    def show(self, difference: Difference) -> None:
+        if len(self.shown) < SHOWN:
+            self.shown.append(difference)
+
+
+def verify(
+    project: Project, last: int | None = None, connection: Connection | None = None, progress: Callable[[int], None] = lambda events: None
+) -> Verified:
+    """Compare the served rows (the newest `last` events of each partition) with what the log gives."""
+    connection = connection or KafkaConnection(project.kafka())
+    plan = plan_of(project)
+    inputs = inputs_of(project, plan)
+    by_topic = readers(project, inputs)
+    consumer, served_consumer = connection.consumer(), connection.consumer()
+    try:
+        start = consumer.beginning_offsets([(project.topic("commits"), 0)])[project.topic("commits"), 0]
+        commits = list(read_commits(consumer, project.topic("commits"), start, "features"))
+        if not commits:
+            return Verified(0, 0, 0, dict.fromkeys(REASONS, 0), plan.hash)
+        begin, cut = _start(consumer.beginning_offsets, commits)
+        engine, tally = Engine(plan, inputs), _Tally(plan, project.topic(str(plan.driving)), [], None)
+        tally.late = [(one["time"], one["behind_ms"]) for one in ledger(connection, project.topic("late"))]
+        if last is not None:
+            ends = {(one.topic, one.partition): one.end for commit in commits for one in commit.ranges}
+            tally.last_from = {partition: end - last for (topic, partition), end in ends.items() if topic == tally.topic}
+        served = _Served(served_consumer, project.topic("features"), plan, _width(project))
+        for one in replay(consumer, by_topic, begin, commits, progress):
+            if one.taken is None:
+                continue
+            if cut and tally.history_from is None:
+                tally.history_from = min(int(table.column(TIME).to_numpy().min()) for table in one.taken.batch.tables.values())
+            table = engine.rows(one.taken.batch)
+            if table.num_rows:
+                _compare(table, served, tally)
+        for event, time in served.left():
+            tally.row("missing row")
+            tally.different += 1
+            tally.show(Difference(event, time, "", "a row", "no row: it is there twice, or its event is not in the log", "missing row"))
+    finally:
+        consumer.close()
+        served_consumer.close()
+    return Verified(tally.rows, tally.equal, tally.different, tally.reasons, plan.hash, tuple(tally.shown))
+
+
+def _width(project: Project) -> int:
+    return max([project.partitions, *(source.partitions for source in project.sources.values())])
+
+
+def _start(beginnings: Callable[[list[Part]], dict[Part, int]], commits: list[Commit]) -> tuple[Standing, bool]:
+    """Where the first commit began; where the log no longer reaches back so far, where it begins now (and True)."""
+    starts: dict[Part, int] = {}
+    for commit in commits:
+        for one in commit.ranges:
+            starts.setdefault((one.topic, one.partition), one.start)
+    has = beginnings(list(starts))
+    cut = any(has[part] > start for part, start in starts.items())
+    return Standing(0, Frontier(), {part: Progress(max(start, has[part]), max(start, has[part])) for part, start in starts.items()}), cut
+
+
+class _Served:
+    """The feature rows as they stand in the log, given out by the places of their events; what is not asked for waits."""
+
+    def __init__(self, consumer, topic: str, plan: Plan, partitions: int) -> None:  # type: ignore[no-untyped-def]
+        self.schema = {**plan.schema, PARTITION: Type.INT, OFFSET: Type.BIGINT, TIME: Type.BIGINT, PLAN: Type.STRING}
+        parts = [(topic, partition) for partition in consumer.partitions(topic)]
+        begins = consumer.beginning_offsets(parts)
+        self._ends = consumer.end_offsets(parts)
+        self._log = LogReader(consumer, begins)
+        self._at = dict(begins)
+        self._tables: list[pa.Table] = []
+        self.known: dict[tuple[int, int], tuple[int, int]] = {}  # the event's place -> number of the table, its row
+        self.doubled: list[tuple[str, int]] = []
+        self._topic = topic
+
+    def find(self, partitions: Int64, offsets: Int64) -> list[tuple[pa.Table, int] | None]:
+        wanted = list(zip(partitions.tolist(), offsets.tolist(), strict=True))
+        while any(place not in self.known for place in wanted) and any(self._at[part] < end for part, end in self._ends.items()):
+            self._more()
+        return [None if (at := self.known.pop(place, None)) is None else (self._tables[at[0]], at[1]) for place in wanted]
+
+    def _more(self) -> None:
+        self._at = {part: min(at + 20_000, self._ends[part]) for part, at in self._at.items()}
+        for records in self._log.upto(self._at):
+            self._keep(records)
+
+    def _keep(self, records: Records) -> None:
+        values = records.values.take(records.values.length > 0)
+        table = json.decode(values, self.schema).table
+        number = len(self._tables)
+        self._tables.append(table)
+        places = zip(table.column(PARTITION).to_pylist(), table.column(OFFSET).to_pylist(), strict=True)
+        for row, place in enumerate(places):
+            if place in self.known:
+                self.doubled.append((f"[{place[0]}]@{place[1]}", 0))
+            self.known[place] = (number, row)
+
+    def left(self) -> Iterator[tuple[str, int]]:
+        yield from self.doubled
+        while any(self._at[part] < end for part, end in self._ends.items()):
+            self._more()
+        for (partition, offset), _ in self.known.items():
+            yield f"[{partition}]@{offset}", 0
+
+
+def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
+    partitions, offsets, times = (table.column(name).to_numpy() for name in (PARTITION, OFFSET, TIME))
+    found = served.find(partitions, offsets)
+    chosen = np.array([offsets[row] >= tally.last_from.get(int(partitions[row]), 0) for row in range(len(found))], bool)
+    there = [row for row, one in enumerate(found) if one is not None and chosen[row]]
+    tally.rows += int(chosen.sum())
+    for row in np.flatnonzero(chosen):
+        if found[row] is None:
+            tally.row("missing row")
+            tally.different += 1
+            place = str(Position(tally.topic, int(partitions[row]), int(offsets[row])))
+            tally.show(Difference(place, int(times[row]), "", "no row", "a row", "missing row"))
+    if not there:
+        return
+    mine = table.take(pa.array(there))
+    theirs = _gathered([found[row] for row in there])  # type: ignore[misc]
+    wrong = np.zeros(len(there), bool)
+    cells: list[tuple[int, str]] = []
+    for name in tally.plan.schema:
+        unequal = differing(mine.column(name), theirs.column(name))
+        wrong |= unequal
+        tally.different += int(unequal.sum())
+        if unequal.any() and len(tally.shown) < SHOWN:
+            cells += [(int(row), name) for row in np.flatnonzero(unequal)[:SHOWN]]
+    tally.equal += int((~wrong).sum())
+    plans = theirs.column(PLAN).to_pylist()
+    why = {int(row): _reason(int(times[there[row]]), plans[row], tally) for row in np.flatnonzero(wrong)}
+    for reason in why.values():
+        tally.row(reason)
+    for row, name in sorted(cells):
+        place = str(Position(tally.topic, int(partitions[there[row]]), int(offsets[there[row]])))
+        texts = (str(one.column(name)[row].as_py()) for one in (theirs, mine))
+        tally.show(Difference(place, int(times[there[row]]), name, *texts, why[row]))
+
+
+def _gathered(rows: list[tuple[pa.Table, int]]) -> pa.Table:
+    """Rows of several tables, in this order."""
+    runs: list[tuple[pa.Table, list[int]]] = []
+    for table, row in rows:
+        if runs and runs[-1][0] is table:
+            runs[-1][1].append(row)
+        else:
+            runs.append((table, [row]))
+    return pa.concat_tables([table.take(pa.array(indexes)) for table, indexes in runs])
+
+
+def _reason(time: int, plan: str | None, tally: _Tally) -> str:
+    if plan != tally.plan.hash[:PLAN_DIGITS]:
+        return "changed definition"
+    reach = tally.plan.longest_ms
+    if tally.history_from is not None and (reach is None or time - reach < tally.history_from):
+        return "missing history"
+    if any(at <= time < at + behind and (reach is None or at >= time - reach) for at, behind in tally.late):
+        return "late event"
+    return "unexplained"
+
+
+def differing(one: pa.ChunkedArray, other: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where two columns differ in any bit; NULL equals NULL, NaN equals NaN, 0.0 differs from -0.0."""
+    left, right = one.combine_chunks(), other.combine_chunks()
+    left_null, right_null = (np.asarray(column.is_null()) for column in (left, right))
+    if pa.types.is_floating(left.type):
+        a, b = (np.asarray(column.cast(pa.float64()).fill_null(0.0)) for column in (left, right))
+        unequal = (a.view(np.int64) != b.view(np.int64)) & ~(np.isnan(a) & np.isnan(b))
+    else:
+        equal = pa.compute.equal(left, right.cast(left.type)).fill_null(True)
+        unequal = ~np.asarray(equal)
+    return np.asarray(unequal | (left_null != right_null))
