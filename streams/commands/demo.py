@@ -25,7 +25,7 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No browser: January to August as fast as it goes, retraining by itself.")
     ] = False,
-    folder: Annotated[str | None, typer.Option("--folder", "-f", help="Where the demo's project is; .driftline/demo otherwise.")] = None,
+    folder: Annotated[str | None, typer.Option("--folder", "-f", help="Where the demo's project is; .driftline/demo/flights otherwise.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever is there.")] = False,
     start: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day that is replayed (headless).")] = "2013-01-01",
     end: Annotated[str, typer.Option("--to", metavar="DAY", help="The day before which it ends (headless).")] = "2013-09-01",
@@ -37,7 +37,7 @@ def demo(
     """
     from pathlib import Path
 
-    place = Path(folder) if folder else Path(".driftline") / ("demo-headless" if headless else "demo")
+    place = Path(folder) if folder else Path(".driftline") / ("headless" if headless else "demo") / "flights"
     if headless:
         _headless(place, fresh, start, end, as_json)
         return

@@ -44,9 +44,7 @@ def _flights() -> list[Path]:
 
 
 def _source(template: str) -> Path:
-    """The template's folder: in the package, or the repository's examples where it is a checkout."""
-    packaged = _HERE / template
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples" / template
+    return _HERE / template
 
 
 def _files(folder: Path) -> list[Path]:
