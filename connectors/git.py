@@ -93,12 +93,16 @@ class Repository:
         if branch:
             self._git("update-ref", ref, made)
         elif self._try("update-ref", ref, made, old) is None:
-            raise PromotionError(f"{self.location}: {self.branch} has moved since it was read at {(expected or 'nothing')[:12]}. Look again, then repeat.")
+            raise PromotionError(
+                f"{self.location}: {self.branch} has moved since it was read at {(expected or 'nothing')[:12]}. Look again, then repeat."
+            )
         if self._remote:
             lease = f"--force-with-lease={ref}:{expected or ''}" if not branch else "--force"
             if self._try("push", "--quiet", lease, "origin", f"{made}:{ref}") is None:
                 self._try("update-ref", ref, expected) if expected and not branch else None
-                raise PromotionError(f"{self.location} refused {self.branch}: it has moved, or the push is not allowed. Look again, then repeat.")
+                raise PromotionError(
+                    f"{self.location} refused {self.branch}: it has moved, or the push is not allowed. Look again, then repeat."
+                )
         return made
 
     def _tree(self, commit: str) -> dict[str, str]:

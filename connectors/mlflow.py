@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
-from streams.errors import ModelError  # noqa: E402 - MLflow reads the environment when it is imported
+from streams.errors import ModelError
 
 ARTIFACT = "model"
 RUN = "driftline.run_id"

@@ -114,7 +114,9 @@ def quality_check(window: Window, reference: Reference, limits: Limits) -> dict[
         if missing > one.missing + slack:
             findings.append({"name": one.bins.name, "what": "missing", "share": round(missing, 6), "usual": round(one.missing, 6)})
         if outside > 5 * SHARE_FLOOR:
-            findings.append({"name": one.bins.name, "what": "new words" if words else "out of range", "share": round(outside, 6), "usual": 0.0})
+            findings.append(
+                {"name": one.bins.name, "what": "new words" if words else "out of range", "share": round(outside, 6), "usual": 0.0}
+            )
     return {"kind": "quality", "rows": window.feature_rows, "findings": findings}
 
 

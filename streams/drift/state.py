@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from streams.drift.alarm import Rule, Streak, judge
 from streams.drift.check import Limits, Window, data_check, performance_check, prediction_check, quality_check
+from streams.drift.mutes import ROLE
 from streams.drift.performance import SCORES, SUMS, UNIT, Measured, estimated_accuracy, score_bins
 from streams.drift.reference import Reference
 from streams.drift.triggers import Triggers, wanted
@@ -35,6 +36,7 @@ class State:
         self.streaks: dict[str, Streak] = {}
         self.last_run: int | None = None
         self.labels = 0
+        self.mutes: dict[str, int] = {}  # feature: event time until which it raises no alarm
 
     def serve(self, version: int, reference: Reference | None) -> None:
         """Another version scores from here: features and scores are counted anew, in the bins of its reference."""
@@ -56,6 +58,12 @@ class State:
 
     def add(self, name: str, rows: pa.Table) -> None:
         """Rows of one input, none of them past the next boundary."""
+        if name == "deployments":
+            for text in rows.column("_value").to_pylist():
+                value = json.loads(text)
+                if value.get("role") == ROLE:
+                    self.mutes[value["feature"]] = value["until"]
+            return
         times = rows.column(TIME).cast(pa.int64()).to_numpy()
         buckets, group = np.unique(times // self.every, return_inverse=True)
         if name == "features":
@@ -116,6 +124,7 @@ class State:
         if self.last_run is None:
             self.last_run = end
         start = end - self.window
+        limits = replace(limits, ignore=limits.ignore | {name for name, until in self.mutes.items() if end < until})
         window = Window(self._no_features())
         for bucket in sorted(self.parts):
             if (bucket + 1) * self.every <= start:
@@ -133,7 +142,9 @@ class State:
         numbers = performance["performance"]
         if self._judge(rule, "decay", numbers["decayed"], end):
             gap = numbers["current"]["gap"]
-            alarms["decay"] = f"observed rate minus predicted is {gap:+.3f}, beyond {numbers['limit']:.3f}, {rule.consecutive} checks in a row"
+            alarms["decay"] = (
+                f"observed rate minus predicted is {gap:+.3f}, beyond {numbers['limit']:.3f}, {rule.consecutive} checks in a row"
+            )
             performance["alarm"] = {"kind": "decay", "reason": alarms["decay"]}
         records.append(performance)
         run = wanted(triggers, alarms, end, self.last_run, self.labels) if self.version is not None else None
@@ -190,6 +201,7 @@ class State:
             "version": self.version,
             "last_run": self.last_run,
             "labels": self.labels,
+            "mutes": self.mutes,
             "streaks": {kind: asdict(streak) for kind, streak in self.streaks.items()},
             "parts": [[bucket, _written(part)] for bucket, part in self.parts.items()],
         }
@@ -197,7 +209,7 @@ class State:
 
     def restore(self, state: Mapping[str, bytes], reference: Callable[[int], Reference | None]) -> None:
         value = json.loads(state["drift"])
-        for name in ("clock", "first", "first_due", "checked", "version", "last_run", "labels"):
+        for name in ("clock", "first", "first_due", "checked", "version", "last_run", "labels", "mutes"):
             setattr(self, name, value[name])
         self.reference = reference(self.version) if self.version is not None else None
         self.streaks = {kind: Streak(**one) for kind, one in value["streaks"].items()}

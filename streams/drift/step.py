@@ -22,7 +22,7 @@ from streams.drift.triggers import Triggers
 from streams.features.step import plan_of
 from streams.labels.step import predictions_input
 from streams.predictions.hold import boundary_after, first_run
-from streams.predictions.records import NEVER_IDLE, outcomes
+from streams.predictions.records import CONTROL, NEVER_IDLE, TEXT, outcomes
 from streams.predictions.step import features_input, segments_of
 from streams.predictions.store import folder_of
 from streams.project import Project
@@ -39,14 +39,15 @@ class Settings:
     predictions: Input
     outcomes: Input
     features: Input
+    deployments: str  # what people muted stands there
     every: int
     window: int
     threshold: float = 0.5  # of the model: a score at or above it predicts true
     first_after: int | None = None
     segments: Schema = field(default_factory=dict)
-    limits: Limits = Limits()
-    rule: Rule = Rule()
-    triggers: Triggers = Triggers()
+    limits: Limits = field(default_factory=Limits)
+    rule: Rule = field(default_factory=Rule)
+    triggers: Triggers = field(default_factory=Triggers)
 
 
 class Drift:
@@ -61,7 +62,9 @@ class Drift:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        return (self._settings.predictions, self._settings.outcomes, self._settings.features)
+        own = self._settings
+        muted = Input("deployments", own.deployments, TEXT, "_timestamp", idle_after=CONTROL)
+        return (muted, own.predictions, own.outcomes, own.features)
 
     def hold(self) -> int | None:
         return None
@@ -197,6 +200,7 @@ def build(project: Project) -> Drift:
         predictions=predictions_input(project.topic("predictions"), segments, idle_after),
         outcomes=Input("outcomes", project.topic("outcomes"), outcomes(segments), "_timestamp", idle_after=idle_after),
         features=features_input(project, schema, idle_after),
+        deployments=project.topic("deployments"),
         every=every,
         window=max(wished.window_ms // every, 1) * every,
         threshold=project.model.threshold,

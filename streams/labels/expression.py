@@ -20,16 +20,14 @@ class Expression:
 
     def __init__(self, sql: str, schema: Schema, source: str) -> None:
         self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false", "threads": "1"})
-        self._query = f"SELECT CAST(({sql}) AS BOOLEAN) AS label FROM events"  # noqa: S608 - it is the user's own SQL
+        self._query = f"SELECT CAST(({sql}) AS BOOLEAN) AS label FROM events"
         self._names = list(schema)
         empty = pa.schema([pa.field(name, kind.arrow) for name, kind in schema.items()]).empty_table()
         try:
             self.values(empty)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
-            raise ProjectError(
-                f"[model] labels: value = {sql!r} is no condition over {source} ({', '.join(schema)}): {reason}"
-            ) from error
+            raise ProjectError(f"[model] labels: value = {sql!r} is no condition over {source} ({', '.join(schema)}): {reason}") from error
 
     def values(self, rows: pa.Table) -> pa.ChunkedArray:
         """One boolean or NULL a row."""

@@ -187,8 +187,6 @@ def predictions_input(topic: str, segments: Schema, idle_after: int) -> Input:
     return Input("predictions", topic, records.predictions(segments), "_timestamp", idle_after=idle_after)
 
 
-
-
 def build(project: Project) -> Labels:
     """The labels step of a project. ProjectError where [model] labels does not fit the sources."""
     wished = project.model.labels
@@ -196,7 +194,9 @@ def build(project: Project) -> Labels:
         raise ProjectError("driftline.toml names no [model] labels: there is nothing to join.")
     source = project.input(wished.source)
     if wished.on not in source.schema:
-        raise ProjectError(f"[model] labels are joined on {wished.on!r}, which {wished.source} does not have.{did_you_mean(wished.on, source.schema)}")
+        raise ProjectError(
+            f"[model] labels are joined on {wished.on!r}, which {wished.source} does not have.{did_you_mean(wished.on, source.schema)}"
+        )
     segments = segments_of(project, plan_of(project).schema)
     # In step, labels must not run past predictions that wait; otherwise a quiet prediction topic holds nothing.
     idle_after = records.NEVER_IDLE if project.promotion.in_step else source.idle_after

@@ -92,10 +92,14 @@ def _records(part: Records) -> Iterator[Record]:
         if value is None and any(name == "driftline-watermark" for name, _ in part.headers[row] or ()):
             continue
         text = key.decode("utf-8", "replace") if key is not None else None
-        yield Record(part.topic, part.partition, int(part.offsets[row]), int(part.timestamps[row]), text, orjson.loads(value) if value else None)
+        yield Record(
+            part.topic, part.partition, int(part.offsets[row]), int(part.timestamps[row]), text, orjson.loads(value) if value else None
+        )
 
 
-def append(connection: Connection, topic: str, values: Sequence[tuple[str, Mapping[str, Any] | None, int]], transactional_id: str | None = None) -> None:
+def append(
+    connection: Connection, topic: str, values: Sequence[tuple[str, Mapping[str, Any] | None, int]], transactional_id: str | None = None
+) -> None:
     """Write (key, value, timestamp in ms) to partition 0 and wait until it is there; with a transactional id, all or nothing."""
     producer = connection.producer(transactional_id)
     try:

@@ -125,7 +125,9 @@ class Predictions:
         for kind in ("deployments", "drift", "runs"):
             table = batch.tables.get(kind)
             if table is not None and table.num_rows:
-                for place, text, at in zip(batch.order[kind], table.column("_value").to_pylist(), table.column(TIME).to_pylist(), strict=True):
+                for place, text, at in zip(
+                    batch.order[kind], table.column("_value").to_pylist(), table.column(TIME).to_pylist(), strict=True
+                ):
                     found.append((int(place), kind, {**json.loads(text), TIME: at}))
         return sorted(found, key=lambda one: one[0])
 
@@ -238,7 +240,9 @@ def _fits(model: Model, schema: Schema) -> None:
     card = model.card
     missing = [name for name in card.columns if name not in schema]
     if missing:
-        raise ModelError(f"The model takes {', '.join(missing[:5])}, which features.sql no longer gives. Retrain it with the features as they are.")
+        raise ModelError(
+            f"The model takes {', '.join(missing[:5])}, which features.sql no longer gives. Retrain it with the features as they are."
+        )
     for name in card.columns:
         if (schema[name] == Type.STRING) != (name in card.categories):
             raise ModelError(f"The model was fitted on another type of {name} than {schema[name]}, as it is now. Retrain it.")

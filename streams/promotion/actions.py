@@ -46,7 +46,9 @@ class Status:
     commit: str | None
 
 
-def promote(project: Project, what: str | int, reason: str, by: str, *, override: bool = False, connection: Connection | None = None) -> str:
+def promote(
+    project: Project, what: str | int, reason: str, by: str, *, override: bool = False, connection: Connection | None = None
+) -> str:
     """Make a run's version, or a version, the desired one; returns the commit.
 
     PromotionError while the comparison's interval reaches below the margin, unless `override`.

@@ -151,5 +151,3 @@ def register(app: Any, project: Project) -> None:
     """Run beside a Faust app's agents, in a thread of its own."""
     lock = project.state_dir / "locks" / "promotion"
     serve(app, "promotion", lambda: Agent(project, KafkaConnection(project.kafka())), lock)
-
-

@@ -100,8 +100,7 @@ def manifest(connection: Connection, source: Source, start: int | None, cut_off:
     """Name the data set as of `cut_off` from what is in the log: offsets end after the last record of an event time before it."""
     features = tuple(_until(connection, one, source.features, "_timestamp", cut_off) for one in log.whole(connection, source.topic))
     labels = tuple(
-        _until(connection, one, source.labels.schema, source.labels.time, cut_off + 1)
-        for one in log.whole(connection, source.labels.topic)
+        _until(connection, one, source.labels.schema, source.labels.time, cut_off + 1) for one in log.whole(connection, source.labels.topic)
     )
     return Manifest(features, labels, start, cut_off, plan, commit, source.on, source.value)
 
@@ -149,7 +148,9 @@ def _labels(connection: Connection, source: Source, named: Manifest) -> tuple[pa
     found = found.filter(pc.and_(said, pc.less_equal(found.column("time"), named.cut_off)))
     order = np.lexsort((np.arange(found.num_rows), found.column("time").to_numpy()))
     found = found.take(pa.array(order))
-    first = pa.table({"key": found.column("key"), "place": pa.array(np.arange(found.num_rows))}).group_by("key").aggregate([("place", "min")])
+    first = (
+        pa.table({"key": found.column("key"), "place": pa.array(np.arange(found.num_rows))}).group_by("key").aggregate([("place", "min")])
+    )
     places = np.sort(first.column("place_min").to_numpy())
     found = found.take(pa.array(places))
     return found.select(["key", "label"]).combine_chunks(), found.column("time").to_numpy()
@@ -161,5 +162,3 @@ def write_parquet(dataset: Dataset, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.combine_chunks().replace_schema_metadata(None), path, compression="zstd", row_group_size=100_000)
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-

@@ -105,7 +105,9 @@ def calibration(scores: Float64, labels: Bool, bins: int = 10) -> list[dict[str,
     rows = np.bincount(code, minlength=bins)
     score = np.bincount(code, weights=scores, minlength=bins)
     truth = np.bincount(code, weights=labels, minlength=bins)
-    return [{"rows": int(rows[i]), "score": float(score[i] / rows[i]), "observed": float(truth[i] / rows[i])} for i in range(bins) if rows[i]]
+    return [
+        {"rows": int(rows[i]), "score": float(score[i] / rows[i]), "observed": float(truth[i] / rows[i])} for i in range(bins) if rows[i]
+    ]
 
 
 def flipped(labels: Bool, champion: Bool, challenger: Bool) -> dict[str, int]:

@@ -26,6 +26,7 @@ from streams.predictions.store import keep, model_of, place, registry
 from streams.project import Project
 from streams.retraining import dataset as data
 from streams.retraining.evaluate import compare
+from streams.retraining.judging import Float64, Judging, judged, plan_of_judging
 from streams.retraining.runs import ACTIVE, Run, latest
 from streams.retraining.sources import Sources, sources_of
 from streams.retraining.train import Cancelled, Trainer, tail, train
@@ -33,8 +34,6 @@ from streams.types import Type
 from streams.worker.connection import Connection, KafkaConnection
 
 ATTEMPTS = 3
-HELD_OUT = 0.2  # share of the labelled rows, the newest, that a challenger is judged by
-HELD_OUT_MOST_MS = 28 * 86_400_000
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +84,11 @@ class Runner:
             self._write(run.to("cancelled", _now()))
             return
         if run.attempt >= ATTEMPTS:
-            self._write(run.to("failed", _now(), error=f"the runner ended {ATTEMPTS} times during this run; see its log. Start it again with Retrain."))
+            self._write(
+                run.to(
+                    "failed", _now(), error=f"the runner ended {ATTEMPTS} times during this run; see its log. Start it again with Retrain."
+                )
+            )
             return
         work = self._project.state_dir / "runs" / run.run_id
         shutil.rmtree(work, ignore_errors=True)
@@ -100,8 +103,7 @@ class Runner:
             _log.warning("run %s failed: %s", run.run_id, error)
             self._write(self._newest(run).to("failed", _now(), error=str(error), log_tail=tail(out)))
         finally:
-            for part in ("challenger", "final"):
-                shutil.rmtree(work / part, ignore_errors=True)
+            shutil.rmtree(work / "models", ignore_errors=True)
 
     def _steps(self, run: Run, work: Path, out: Path) -> None:
         project = self._project
@@ -118,19 +120,19 @@ class Runner:
         whole = data.build(self._connection, self._sources.dataset, named)
         (work / "manifest.json").write_text(named.text())
         summary = {"sha256": named.sha256, "rows": len(whole), "unlabelled": whole.unlabelled, "cut_off": run.as_of, "plan": named.plan}
-        split, fair = _split(whole, self._cut_off(champion), project.drift.min_rows)
-        before = whole.slice((whole.times < split) & (whole.label_times <= split))
-        after = whole.slice(whole.times >= split)
-        if len(before) < 2 or len(np.unique(before.labels)) < 2:
-            raise RunError(f"There are {len(before)} labelled rows to train on, of {len(np.unique(before.labels))} class(es). Wait for more labels.")
+        seen = self._cut_off(champion)
+        plan = plan_of_judging(whole, seen, project.drift.window_ms, project.drift.min_rows)
+        blocks = [whole.slice((whole.times < start) & (whole.label_times <= start)) for start in plan.starts]
+        if len(blocks[0]) < 2 or len(np.unique(blocks[0].labels)) < 2:
+            raise RunError(
+                f"There are {len(blocks[0])} labelled rows to train on, of {len(np.unique(blocks[0].labels))} class(es). Wait for more labels."
+            )
         run = self._write(run.to("training", _now(), dataset=summary))
-        trainer = self._trainer()
         cancelled = lambda: self._is_cancelled(run)  # noqa: E731 - named for what it answers
-        first = train(trainer, before, work / "challenger", out, cancelled)
-        challenger = load(first, digest(first))
-        final = train(trainer, whole, work / "final", out, cancelled)
+        *tried, final = train(self._trainer(), [*blocks, whole], work / "models", out, cancelled)
         run = self._write(run.to("evaluating", _now(), log_tail=tail(out)))
-        scores = challenger.score(after.rows)
+        after = whole.slice(whole.times >= plan.starts[0])
+        scores = judged(after, plan.starts, [load(folder, digest(folder)) for folder in tried])
         segments = {name: after.rows.column(name).to_pylist() for name in project.drift.segments}
         names = [name for name in self._sources.schema if name not in project.drift.ignore]
         reference = reference_of(
@@ -141,7 +143,7 @@ class Runner:
         (final / "manifest.json").write_text(named.text())
         comparison = None
         if champion is not None:
-            comparison = self._compare(champion, after, scores, segments, fair)
+            comparison = self._compare(champion, after, scores, plan)
         metrics = {name: value for name, value in reference.performance.items() if value is not None}
         sha256 = digest(final)
         tags = {"dataset": named.sha256, "commit": named.commit, "plan": named.plan, "sha256": sha256, "trigger": run.trigger}
@@ -149,14 +151,22 @@ class Runner:
         keep(project, version, final)
         self._write(run.to("waiting", _now(), version=version, sha256=sha256, metrics=metrics, comparison=comparison, log_tail=tail(out)))
 
-    def _compare(self, champion: dict[str, Any], after: data.Dataset, scores: Any, segments: Any, fair: bool) -> dict[str, Any]:
+    def _compare(self, champion: dict[str, Any], after: data.Dataset, scores: Float64, plan: Judging) -> dict[str, Any]:
+        """On the newest stretch only: which of the two is better now?"""
         model: Model = model_of(self._project, champion["version"], champion["sha256"])
         missing = [name for name in model.card.columns if name not in after.rows.column_names]
         if missing:
-            raise RunError(f"The champion takes {', '.join(missing[:5])}, which features.sql no longer gives: there is nothing to compare on.")
+            raise RunError(
+                f"The champion takes {', '.join(missing[:5])}, which features.sql no longer gives: there is nothing to compare on."
+            )
+        newest = after.times >= plan.starts[-1]
+        rows = after.slice(newest)
+        segments = {name: rows.rows.column(name).to_pylist() for name in self._project.drift.segments}
         threshold = self._project.model.threshold
-        found = compare(after.times, after.labels, model.score(after.rows), scores, threshold, self._project.promotion.metric, segments)
-        return {**found, "champion_version": champion["version"], "champion_saw_rows": not fair}
+        found = compare(
+            rows.times, rows.labels, model.score(rows.rows), scores[newest], threshold, self._project.promotion.metric, segments
+        )
+        return {**found, "champion_version": champion["version"], "champion_saw_rows": not plan.fair}
 
     def _trainer(self) -> Trainer:
         project = self._project
@@ -179,7 +189,11 @@ class Runner:
         for topic in ("predictions", "features"):
             ends = [one for one in log.whole(self._connection, self._project.topic(topic)) if one.end > one.start]
             newest = [replace(one, start=max(one.start, one.end - 1000)) for one in ends]
-            times = log.table(self._connection, newest, {"_timestamp": Type.BIGINT}).column("_time").to_numpy() if newest else np.empty(0, np.int64)
+            times = (
+                log.table(self._connection, newest, {"_timestamp": Type.BIGINT}).column("_time").to_numpy()
+                if newest
+                else np.empty(0, np.int64)
+            )
             if len(times):
                 return int(times.max())
         raise RunError("There are no feature rows yet: nothing can be trained. Produce events first.")
@@ -197,18 +211,6 @@ class Runner:
         log.append(self._connection, self._topic, [(run.run_id, value, run.as_of or 0)])
         self._values.append(value)
         return run
-
-
-def _split(whole: data.Dataset, seen: int | None, min_rows: int) -> tuple[int, bool]:
-    """Where the hold-out begins (event time), and whether the champion has seen none of it."""
-    place = int(len(whole) * (1 - HELD_OUT))
-    split = max(int(whole.times[place]), int(whole.times[-1]) - HELD_OUT_MOST_MS)
-    if seen is None:
-        return split, True
-    later = int((whole.times >= seen).sum())
-    if seen > split and later >= min_rows:
-        return seen, True
-    return split, seen <= split
 
 
 def _now() -> int:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,40 +39,48 @@ class Trainer:
     timeout_s: float
 
 
-def train(trainer: Trainer, dataset: Dataset, folder: Path, log: Path, cancelled: Callable[[], bool] = lambda: False) -> Path:
-    """Fit on a data set; returns the model's folder. RunError with the log's last lines when it raises, ends, or takes too long."""
+def train(
+    trainer: Trainer, datasets: Sequence[Dataset], folder: Path, log: Path, cancelled: Callable[[], bool] = lambda: False
+) -> list[Path]:
+    """Fit on each data set, one after the other in one process; returns the models' folders.
+
+    RunError with the reason when the trainer raises, ends, returns nothing, or takes too long for all of them together.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     columns = list(trainer.schema)
-    rows = dataset.rows.select(columns)
-    table = rows.append_column(TIME, pa.array(dataset.times)).append_column("_label", pa.array(dataset.labels))
-    pq.write_table(table, folder / "data.parquet", compression="none")
+    jobs = []
+    for number, dataset in enumerate(datasets):
+        rows = dataset.rows.select(columns)
+        table = rows.append_column(TIME, pa.array(dataset.times)).append_column("_label", pa.array(dataset.labels))
+        path = folder / f"data-{number}.parquet"
+        pq.write_table(table, path, compression="none")
+        jobs.append({"data": str(path), "model": str(folder / f"model-{number}"), "categories": words_of(rows, trainer.schema)})
     file, _, name = trainer.function.partition(":")
     result = folder / "result.json"
     result.unlink(missing_ok=True)
     spec = {
         "file": str(trainer.root / file),
         "function": name or "train",
-        "data": str(folder / "data.parquet"),
+        "jobs": jobs,
         "columns": columns,
-        "categories": words_of(rows, trainer.schema),
         "threshold": trainer.threshold,
-        "model": str(folder / "model"),
         "result": str(result),
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     try:
         ended = _run(trainer, folder, log, cancelled)
     finally:
-        (folder / "data.parquet").unlink(missing_ok=True)
+        for job in jobs:
+            Path(str(job["data"])).unlink(missing_ok=True)
     if not result.exists():
         how = f"was ended by signal {signal.Signals(-ended).name}" if ended < 0 else f"ended with code {ended}"
         hint = " That is often memory: train on a shorter window ([retraining] window)." if ended == -signal.SIGKILL else ""
         raise RunError(f"The trainer {how} before it returned.{hint}")
     found: Mapping[str, object] = json.loads(result.read_text())
     if not found["ok"]:
-        where = f" See the log's last lines; try it alone: python {file} in {trainer.root}." if found.get("raised") else ""
+        where = f" The log's last lines say where in {file}." if found.get("raised") else ""
         raise RunError(f"{found['error']}{where}")
-    return folder / "model"
+    return [Path(str(job["model"])) for job in jobs]
 
 
 def _run(trainer: Trainer, folder: Path, log: Path, cancelled: Callable[[], bool]) -> int:
@@ -81,7 +89,9 @@ def _run(trainer: Trainer, folder: Path, log: Path, cancelled: Callable[[], bool
     command = [sys.executable, "-m", "streams.retraining.trainer", str(folder / "spec.json")]
     with log.open("ab") as out:
         # A session of its own, so that what the trainer started ends with it.
-        process = subprocess.Popen(command, cwd=trainer.root, env=environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=trainer.root, env=environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         deadline = time.monotonic() + trainer.timeout_s
         try:
             while process.poll() is None:
@@ -110,5 +120,3 @@ def tail(log: Path, lines: int = TAIL) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(line[:500] for line in text.splitlines()[-lines:])
-
-

@@ -1,7 +1,7 @@
 """The process in which a user's train(features, labels) runs: nothing it does can harm the streams. Started by train.py.
 
-`python -m streams.retraining.trainer SPEC` reads SPEC (JSON: project root, file, function, data, columns, model folder, threshold),
-writes the model folder and, last, `result` beside it.
+`python -m streams.retraining.trainer SPEC` reads SPEC (JSON: file, function, jobs, columns, threshold, result), writes the model folder
+of each job and, last, the result.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ def _train(spec: dict[str, Any]) -> dict[str, Any]:
     import pandas
 
     function = _function(Path(spec["file"]), spec["function"])
-    table = pq.read_table(spec["data"])
-    features = frame(table.select(spec["columns"]), spec["categories"])
-    features.index = pandas.to_datetime(table.column(TIME).to_numpy(), unit="ms", utc=True)
-    features.index.name = "event_time"
-    labels = pandas.Series(table.column("_label").to_numpy(), index=features.index, name="label")
-    fitted = function(features, labels)
-    if fitted is None:
-        raise DriftlineError(f"{spec['function']} returned nothing; return the fitted model at its end.")
-    card = save(fitted, Path(spec["model"]), spec["columns"], spec["categories"], spec["threshold"])
-    return {"kind": card.kind, "columns": len(card.columns)}
+    for job in spec["jobs"]:
+        table = pq.read_table(job["data"])
+        features = frame(table.select(spec["columns"]), job["categories"])
+        features.index = pandas.to_datetime(table.column(TIME).to_numpy(), unit="ms", utc=True)
+        features.index.name = "event_time"
+        labels = pandas.Series(table.column("_label").to_numpy(), index=features.index, name="label")
+        fitted = function(features, labels)
+        if fitted is None:
+            raise DriftlineError(f"{spec['function']} returned nothing; return the fitted model at its end.")
+        save(fitted, Path(job["model"]), spec["columns"], job["categories"], spec["threshold"])
+    return {"models": len(spec["jobs"])}
 
 
 def _function(path: Path, name: str) -> Any:

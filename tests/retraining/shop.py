@@ -104,7 +104,9 @@ def make(connection: MemoryBroker | str, folder: Path, in_step: bool = False) ->
     return project
 
 
-def events(days: int, per_day: int = 200, turn: int | None = None, seed: int = 0) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+def events(
+    days: int, per_day: int = 200, turn: int | None = None, seed: int = 0
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Visits and purchases in order of time; one visit in ten has no purchase record. From day `turn` on the rule is another."""
     rng = np.random.default_rng(seed)
     visits: list[dict[str, object]] = []
@@ -138,7 +140,9 @@ def produce(connection: Connection, project: Project, source: str, rows: list[di
 
 
 @contextmanager
-def running(project: Project, connection: Connection, steps: tuple[str, ...] = ("features", "predictions", "labels", "drift")) -> Iterator[list[BaseException]]:
+def running(
+    project: Project, connection: Connection, steps: tuple[str, ...] = ("features", "predictions", "labels", "drift")
+) -> Iterator[list[BaseException]]:
     """The steps, the runner and the agent in threads; what any of them raised is in the list."""
     stop = threading.Event()
     failures: list[BaseException] = []
