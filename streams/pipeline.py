@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from json import loads
 
 from connectors.formats import json
+from connectors.formats.registry import ProjectSchemas, Registry, Schemas
 from streams.errors import ProjectError
 from streams.events.decode import Format
 from streams.project import Project, Source
@@ -55,7 +57,15 @@ def reader(project: Project, rank: int, one: Input) -> Reader:
 
 def _source_format(project: Project, source: Source) -> Format:
     if source.format == "avro":
-        return import_module("connectors.formats.avro").decoder(project, source)  # type: ignore[no-any-return]
+        from connectors.formats import avro
+
+        reader = loads(source.avsc.read_text(encoding="utf-8")) if source.avsc is not None else None
+        schemas: Schemas
+        if project.schema_registry is not None:
+            schemas = Registry(project.schema_registry)
+        else:
+            schemas = ProjectSchemas({1: reader} if reader is not None else {})
+        return partial(avro.decode, schemas=schemas, reader=reader, required=(source.time,))
     return partial(json.decode, required=(source.time,), strict=True)
 
 
