@@ -39,12 +39,12 @@ class Flights:
 
     def between(self, start: str | pd.Timestamp, end: str | pd.Timestamp) -> Flights:
         """The events with event time in [start, end), UTC."""
-        low, high = (np.datetime64(pd.Timestamp(bound).to_datetime64(), "ms") for bound in (start, end))
+        low, high = (pd.Timestamp(bound).to_datetime64() for bound in (start, end))
 
         def part(name: str) -> pa.Table:
             table = self.tables[name]
             times = table.column(TIMES[name]).to_numpy()
-            first, last = np.searchsorted(times, [low, high])
+            first, last = np.searchsorted(times, np.array([low, high]))
             return table.slice(int(first), int(last - first))
 
         return Flights(part("flights"), part("departures"), part("arrivals"), part("weather"))
@@ -111,7 +111,7 @@ def _utc(text: pd.Series) -> pd.Series:
 def _identifier(rows: pd.DataFrame) -> pd.Series:
     """`UA1545-EWR-20130101`: carrier, number, origin and the day of the timetable; unique in the year."""
     day = (rows["year"] * 10_000 + rows["month"] * 100 + rows["day"]).astype(str)
-    return cast(pd.Series, rows["carrier"] + rows["flight"].astype(str) + "-" + rows["origin"] + "-" + day)
+    return rows["carrier"] + rows["flight"].astype(str) + "-" + rows["origin"] + "-" + day
 
 
 def _arrival(departure: pd.Series, clock: pd.Series, zone: pd.Series) -> pd.Series:

@@ -9,28 +9,24 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import streams
 from streams.demo import data
 from streams.produce.replays import Replay
 from streams.project import FILE, Project, load_project
+from streams.supervisor.init import init
 
-EXAMPLE = Path(streams.__file__).parents[1] / "examples" / "flights"
-FILES = (FILE, "features.sql", "train.py")
 START, END = "2013-01-01", "2013-09-01"  # of the announcements that are replayed, UTC
 AFTER = pd.Timedelta(days=4)  # weather goes on so long, until nothing is waited for any more
 
 
 def lay_out(folder: Path, *, triggers: tuple[str, ...] | None = None, approve: str | None = None) -> Project:
-    """The example in `folder`; files that are there are left as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        if not (folder / name).exists():
-            text = (EXAMPLE / name).read_text(encoding="utf-8")
-            if name == FILE:
-                text = _changed(text, triggers, approve)
-            (folder / name).write_text(text, encoding="utf-8")
+    """The flights example in `folder`, with other triggers and another approval if wished; a project that is there is left as it is."""
+    if not (folder / FILE).exists():
+        init(folder, "flights")
+        text = (folder / FILE).read_text(encoding="utf-8")
+        (folder / FILE).write_text(_changed(text, triggers, approve), encoding="utf-8")
     return load_project(folder)
 
 
@@ -55,7 +51,7 @@ def events(start: str = START, end: str = END, flights: data.Flights | None = No
     known = announced.column("flight_id")
 
     def of_these(table: pa.Table) -> pa.Table:
-        return table.filter(pa.compute.is_in(table.column("flight_id"), value_set=known.combine_chunks()))
+        return table.filter(pc.is_in(table.column("flight_id"), value_set=known.combine_chunks()))
 
     weather = year.between(start, pd.Timestamp(end) + AFTER).weather
     return data.Flights(announced, of_these(year.departures), of_these(year.arrivals), weather)

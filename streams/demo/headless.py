@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from streams.commands.options import open_project
 from streams.demo.folder import END, START, events, lay_out, write
 from streams.demo.progress import Progress
 from streams.demo.report import report
@@ -19,26 +20,31 @@ from streams.worker.connection import KafkaConnection
 LIMIT_S = 3600.0
 
 
-def run_headless(folder: Path, *, start: str = START, end: str = END, say: Callable[[str], None] = print) -> dict[str, Any]:
+def run_headless(
+    folder: Path, *, start: str = START, end: str = END, settings: tuple[str, ...] = (), say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Replay flights through a project in `folder` until everything has gone all its way; a folder that was begun goes on.
 
-    Raises DriftlineError: the project cannot be started, or it did not come to rest within an hour.
+    `settings` are KEY=VALUE texts, as `driftline up --set` takes them. Raises DriftlineError: the project cannot be started, or it did not come to rest within an hour.
     """
-    project = lay_out(folder, triggers=("manual", "decay"))
+    lay_out(folder, triggers=("manual", "decay"))
+    project = open_project(str(folder), settings)
     if not (project.state_dir / "demo").exists():
         flights = events(start, end)
         write(project, flights)
         say(f"{flights.rows:,} events of {start} to {end} are ready in {project.state_dir / 'demo'}")
-    return run(project, say)
+    return run(project, settings, say)
 
 
-def run(project: Project, say: Callable[[str], None] = print) -> dict[str, Any]:
+def run(project: Project, settings: tuple[str, ...] = (), say: Callable[[str], None] = print) -> dict[str, Any]:
     """Start the project without its dashboard, wait until it is at rest, stop it; what the topics then hold."""
     watch = _Watch(project)
-    supervisor = Supervisor(project, with_dashboard=False, say=say)
+    supervisor = Supervisor(project, settings=settings, with_dashboard=False, say=say)
     supervisor.run(ready=watch.start, until=lambda: watch.ended)
     if watch.result is None:
-        raise DriftlineError(watch.failure or "The demo was stopped before its end. `driftline up` goes on with it, and so does the same command.")
+        raise DriftlineError(
+            watch.failure or "The demo was stopped before its end. `driftline up` goes on with it, and so does the same command."
+        )
     return watch.result
 
 
@@ -71,7 +77,9 @@ class _Watch:
         try:
             while self._replaying() or not progress.at_rest():
                 if time.monotonic() - self._started > LIMIT_S:
-                    raise DriftlineError(f"it is not at rest after {LIMIT_S:.0f} s; `driftline status {self._project.root}` says where it stands.")
+                    raise DriftlineError(
+                        f"it is not at rest after {LIMIT_S:.0f} s; `driftline status {self._project.root}` says where it stands."
+                    )
                 time.sleep(0.5)
         finally:
             progress.close()
@@ -81,5 +89,3 @@ class _Watch:
 
     def _replaying(self) -> bool:
         return any((self._project.state_dir / "replays").glob("*.json"))
-
-

@@ -51,7 +51,9 @@ def report(project: Project, connection: Connection) -> dict[str, Any]:
         "dead_letters": counted(connection, topic("dead-letters")),
         "drift_checks": len(checks),
         "alarms": [
-            {"time": moment(check["end"]), "kind": check["alarm"]["kind"], "reason": check["alarm"]["reason"]} for check in checks if check["alarm"]
+            {"time": moment(check["end"]), "kind": check["alarm"]["kind"], "reason": check["alarm"]["reason"]}
+            for check in checks
+            if check["alarm"]
         ],
         "first_champion": moment(champion["as_of"]) if champion else None,
         "retrained_at": moment(again[0]["as_of"]) if again else None,
@@ -97,10 +99,9 @@ def _behind(project: Project, connection: Connection, labelled: pa.Table) -> pa.
     schema: Schema = {**plan.schema, EVENT_PARTITION: Type.INT, EVENT_OFFSET: Type.BIGINT}
     rows = _rows(connection, project.topic("features"), schema, "_timestamp")
     places = [rows.column(name).cast(pa.string()) for name in (EVENT_PARTITION, EVENT_OFFSET)]
-    identifiers = pc.binary_join_element_wise(plan.driving + "[", places[0], "]@", places[1], "")
+    identifiers = pc.binary_join_element_wise(f"{plan.driving}[", places[0], "]@", places[1], "")
     return rows.take(pc.index_in(labelled.column("prediction_id"), value_set=identifiers.combine_chunks()).combine_chunks())
 
 
 def _rows(connection: Connection, topic: str, schema: Schema, time: str) -> pa.Table:
     return log.table(connection, log.whole(connection, topic), schema, time)
-

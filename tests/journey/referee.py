@@ -54,7 +54,10 @@ def _windows(key: str, columns: tuple[str, ...], kind: str) -> str:
             f"count(e.{delay}) {here} AS {key}_{count}_{hours}h",
         ]
     newest = f"arg_max(e.{delay}, (e.{time}, e.flight_id))"
-    found += [f"{newest} AS {key}_{kind}_delay_last", f"(epoch_ms(f.known_at) - max(epoch_ms(e.{time}))) / 60000.0 AS {key}_minutes_since_{since}"]
+    found += [
+        f"{newest} AS {key}_{kind}_delay_last",
+        f"(epoch_ms(f.known_at) - max(epoch_ms(e.{time}))) / 60000.0 AS {key}_minutes_since_{since}",
+    ]
     return f"""SELECT f.place, {", ".join(found)} FROM f LEFT JOIN {source} e
                ON {same} AND e.{time} BETWEEN f.known_at - INTERVAL 24 HOUR AND f.known_at GROUP BY f.place, f.known_at"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def batches(flights: data.Flights, cuts: int) -> list[Batch]:
     order = {name: places[rank == at] for at, name in enumerate(tables)}
     edges = np.linspace(0, len(time), cuts + 1).astype(int)
     found = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         rows = {name: np.searchsorted(order[name], [low, high]) for name in tables}
         cut = {name: tables[name].slice(first, last - first) for name, (first, last) in rows.items()}
         found.append(Batch(cut, {name: order[name][first:last] - low for name, (first, last) in rows.items()}))
