@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.commands import demo, inspect, lifecycle, log, models, produce, proof, run
+from streams.commands import demo, flink, inspect, lifecycle, log, models, produce, proof, run
 from streams.errors import DriftlineError
 
 HELP = """Stream processing for machine learning: window features, predictions, late labels, drift, retraining, all in the log.
@@ -46,7 +46,7 @@ def _options(
     pass
 
 
-for module in (demo, lifecycle, produce, run, inspect, models, log, proof):
+for module in (demo, lifecycle, produce, run, inspect, models, log, proof, flink):
     module.register(app)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.commands.options import JsonOption, ProjectOption, SettingsOption, open_project, show_json
+
+if TYPE_CHECKING:
+    from streams.project import Project
 
 EXAMPLES = """Examples:
 
@@ -42,10 +46,14 @@ def run(
     run_steps(opened, names)
 
 
-def _on_flink(project: object, names: list[str]) -> None:
-    from streams.errors import DriftlineError
+def _on_flink(project: Project, names: list[str]) -> None:
+    from streams.errors import ProjectError
+    from streams.features.distributed.run import run_on_flink, with_flink
 
-    raise DriftlineError('The features do not run on Flink yet. Leave out --on flink (or set [engine] features = "embedded").')
+    if names != ["features"]:
+        raise ProjectError(f"--on flink runs the features alone, not {', '.join(names)}. Run the other steps in a process of their own.")
+    with_flink(sys.argv[1:])
+    run_on_flink(project, lambda line: typer.echo(line, err=True))
 
 
 def topics(project: ProjectOption = ".", settings: SettingsOption = [], as_json: JsonOption = False) -> None:  # noqa: B006

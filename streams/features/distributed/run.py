@@ -1,0 +1,177 @@
+"""`driftline run features --on flink`: submit the job, watch it, stop it with a savepoint; the next start goes on from there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from connectors.flink.rest import ENDED, Job, Rest
+from streams.errors import BrokerError, ProjectError
+from streams.project import Project
+from streams.sensors import Meter
+from streams.worker.status import write_status
+
+FLINK_PYTHON = "DRIFTLINE_FLINK_PYTHON"  # a Python that has apache-flink, where this one has not
+STATE_FILE = "job.json"
+WATCH_S = 1.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """The state file of a job: where its REST end is, and whose process the mini-cluster lives in (None: a cluster's)."""
+
+    rest: str
+    job: str
+    name: str
+    pid: int | None
+
+
+def group_of(project: Project) -> str:
+    """Consumer group, transactional-id prefix and job name."""
+    return f"{project.prefix or project.name}.features.flink"
+
+
+def folder_of(project: Project) -> Path:
+    return project.state_dir / "flink"
+
+
+def checkpoints_of(project: Project) -> str:
+    return project.flink.checkpoints or (folder_of(project) / "checkpoints").as_uri()
+
+
+def running(project: Project) -> Running:
+    """The job this project last submitted. BrokerError when there is none."""
+    try:
+        return Running(**json.loads((folder_of(project) / STATE_FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise BrokerError(f"{project.name} has no job on Flink. Start one with: driftline run features --on flink") from None
+
+
+def with_flink(arguments: list[str]) -> None:
+    """Go on in a Python that has apache-flink: this one, or the one beside it. Raises ProjectError where there is none."""
+    if importlib.util.find_spec("pyflink") is not None:
+        return
+    beside = Path(sys.prefix).with_name(Path(sys.prefix).name + "-flink") / "bin" / "python"
+    python = os.environ.get(FLINK_PYTHON) or (str(beside) if beside.exists() else None)
+    if python is None:
+        raise ProjectError(
+            "Flink is not installed here. In a checkout: make setup-flink. Elsewhere: pip install 'driftline[flink]' into an environment of its"
+            f" own, and name its Python in {FLINK_PYTHON}."
+        )
+    os.execv(python, [python, "-m", "streams.cli", *arguments])
+
+
+def newest_state(project: Project) -> str | None:
+    """The newest savepoint or whole checkpoint in the project's own folder, as a URL; None where there is none."""
+    if project.flink.checkpoints is not None:
+        return None
+    root = folder_of(project) / "checkpoints"
+    found = sorted(root.rglob("_metadata"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent.as_uri() if found else None
+
+
+def submit_features(project: Project, savepoint: str | None = None, bounded: bool = False) -> tuple[Running, Any]:
+    """Submit the features job; what runs, and Flink's result to wait on. Goes on from `savepoint`, else from the newest state there is."""
+    from connectors.flink.environment import Cluster, table_environment
+    from streams.features.distributed.job import job_plan, submit
+
+    kafka, group = project.kafka(), group_of(project)
+    job = job_plan(project, kafka)
+    _ = job.cut  # what cannot be kept equal is refused here, before a JVM starts
+    address = project.flink.address
+    port = 0 if address else _free_port()
+    cluster = Cluster(
+        checkpoints_of(project), address, port, project.flink.parallelism, project.flink.checkpoint_every_ms, savepoint=savepoint or newest_state(project), name=group
+    )
+    folder_of(project).mkdir(parents=True, exist_ok=True)
+    tables = table_environment(cluster)
+    result = submit(tables, job, kafka, group, bounded)
+    client = result.get_job_client()
+    found = Running(address or f"127.0.0.1:{port}", str(client.get_job_id()), group, None if address else os.getpid())
+    path = folder_of(project) / STATE_FILE
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(found)))
+    part.replace(path)
+    return found, result
+
+
+def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | None = None) -> None:
+    """Run the features job until SIGINT or SIGTERM; a mini-cluster's job is stopped with a savepoint then, a cluster's goes on.
+
+    Raises BrokerError when the job has failed for good.
+    """
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    found, _ = submit_features(project, savepoint)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    rest, meter = Rest(found.rest), Meter()
+    say(f"Job {found.job} runs on Flink at http://{found.rest}; its state is in {checkpoints_of(project)}.")
+    while not stopping.wait(WATCH_S):
+        job = rest.job(found.job)
+        write_status(project, "features", {**figures(project, job, meter), "web": f"http://{found.rest}"})
+        if job.state in ENDED:
+            raise BrokerError(f"The job on Flink has ended: {job.state} after {job.restarts} restarts. {job.failure or ''}".strip())
+    if found.pid is not None:
+        say("Stopping the job with a savepoint.")
+        say(f"Savepoint: {rest.stop(found.job)}")
+
+
+def figures(project: Project, job: Job, meter: Meter) -> Mapping[str, Any]:
+    """The step's figures as every step has them, with what only Flink knows beside them."""
+    state = {"RUNNING": "running", "RESTARTING": "replaying", "FAILED": "failed", "FINISHED": "stopped", "CANCELED": "stopped"}.get(job.state, "starting")
+    message = f"restarted {job.restarts} times; last failure: {job.failure}" if job.restarts else ""
+    meter.on_state("features", state, message)
+    meter.on_lag("features", lag(project), [])
+    flink = {key: value for key, value in asdict(job).items() if key != "name"}
+    return {**meter.figures("features"), "flink": flink}
+
+
+def lag(project: Project) -> int:
+    """Records of the sources behind the offsets that the last checkpoint committed."""
+    from connectors.kafka.admin import lag as group_lag
+    from streams.features.step import plan_of
+
+    topics = [project.topic(name) for name in plan_of(project).sources]
+    return sum(one.records for one in group_lag(project.kafka(), group_of(project), topics).values())
+
+
+def stop_job(project: Project, savepoint: str | None = None) -> str:
+    """Stop the project's job with a savepoint; its path."""
+    found = running(project)
+    return Rest(found.rest).stop(found.job, savepoint)
+
+
+def backfill_on_flink(project: Project, wait_s: float = 3600) -> Job:
+    """Compute the feature rows of all that the source topics hold now, and end. Raises BrokerError when the job fails."""
+    found, result = submit_features(project, bounded=True)
+    rest, deadline = Rest(found.rest), time.monotonic() + wait_s
+    while (job := rest.job(found.job)).state not in ENDED:
+        if time.monotonic() > deadline:
+            raise BrokerError(f"The backfill on Flink has not ended in {wait_s:.0f} s; job {found.job} at http://{found.rest} goes on.")
+        time.sleep(WATCH_S)
+    if job.state != "FINISHED":
+        raise BrokerError(f"The backfill on Flink ended as {job.state}: {job.failure}")
+    del result
+    return job
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
