@@ -239,16 +239,41 @@ class Records:
 
     @staticmethod
     def concat(parts: Sequence[Records]) -> Records:
-        """Consecutive parts of one partition as one; the buffers are copied together."""
+        """Consecutive parts of one partition as one; what their rows need of the buffers is copied together."""
         if len(parts) == 1:
             return parts[0]
+        joined = _join(parts)
         return Records(
             parts[0].topic,
             parts[0].partition,
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.timestamps for part in parts]),
-            Bytes.concat([part.keys for part in parts]),
-            Bytes.concat([part.values for part in parts]),
-            Headers.concat([part.headers for part in parts]),
+            *(joined or (Bytes.concat([p.keys for p in parts]), Bytes.concat([p.values for p in parts]), Headers.concat([p.headers for p in parts]))),
             parts[-1].next_offset,
         )
+
+
+def _join(parts: Sequence[Records]) -> tuple[Bytes, Bytes, Headers] | None:
+    """Keys, values and headers over one buffer, where those of each part share theirs, as fetched ones do; else None."""
+    if not all(part.keys.buffer is part.values.buffer is part.headers.buffer for part in parts):
+        return None
+    pieces, shifts, size = [], [], 0
+    for part in parts:
+        # rows of a part stand in the order of its buffer: keys, then values, then headers
+        first = int(part.keys.start[0]) if len(part) else 0
+        last = int(part.headers.start[-1]) if len(part) else 0
+        if len(part) and part.headers.count[-1]:
+            last = len(part.values.buffer)
+        pieces.append(part.values.buffer[first:last])
+        shifts.append(size - first)
+        size += last - first
+    buffer = np.concatenate(pieces)
+
+    def moved(starts: Sequence[Int64]) -> Int64:
+        return np.concatenate([start + by for start, by in zip(starts, shifts, strict=True)])
+
+    return (
+        Bytes(buffer, moved([part.keys.start for part in parts]), np.concatenate([part.keys.length for part in parts])),
+        Bytes(buffer, moved([part.values.start for part in parts]), np.concatenate([part.values.length for part in parts])),
+        Headers(buffer, moved([part.headers.start for part in parts]), np.concatenate([part.headers.count for part in parts])),
+    )

@@ -25,7 +25,7 @@ __all__ = ["ColumnarConsumer"]
 
 assert seams  # imported for its check
 TopicPart = tuple[str, int]
-_GROUP_BYTES = 4 << 20  # batches are decoded together up to this many bytes
+_GROUP_BYTES = 16 << 20  # batches are decoded together up to this many bytes
 
 
 class _Columns(list[Records]):

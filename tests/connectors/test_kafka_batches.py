@@ -20,7 +20,7 @@ from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 
 from connectors.errors import CorruptBatchError, MessageFormatError
-from connectors.kafka import Bytes
+from connectors.kafka import Bytes, Records
 from connectors.kafka import batches as wire
 from connectors.kafka.consumer import _PartitionRecords
 
@@ -202,3 +202,19 @@ def test_no_damage_is_worse_than_an_error(data: st.DataObject) -> None:
                 records.keys.to_list(), records.values.to_list(), [records.headers[i] for i in range(len(records))]
     except (CorruptBatchError, MessageFormatError):
         pass
+
+
+@given(st.lists(st.lists(st.tuples(st.just(1), TEXT, TEXT, st.lists(HEADER, max_size=2)), min_size=1, max_size=6), min_size=1, max_size=4), st.data())
+def test_parts_of_a_partition_join(batches: Any, data: st.DataObject) -> None:
+    parts, wished, base = [], [], 0
+    for rows in batches:
+        body, following = build(Spec(rows), base)
+        records = _PartitionRecords(base, TP, MemoryRecords(body)).take(100)[0]
+        first = data.draw(st.integers(0, len(rows)))
+        last = data.draw(st.integers(first, len(rows)))
+        parts.append(records.take(slice(first, last)))
+        wished += rows[first:last]
+        base = following
+    joined = Records.concat(parts)
+    assert [(1, joined.keys[i], joined.values[i], joined.headers[i]) for i in range(len(joined))] == wished
+    assert joined.next_offset == base
