@@ -1,0 +1,181 @@
+"""Programs against DuckDB: random rows, windows, ties, NULLs, late rows and cuts give what plain SQL gives for every prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.features.plan import Plan, compile_features
+from streams.features.program import Program
+from streams.types import OFFSET, PARTITION, TIME, Batch, Type
+from tests.conformance.cases import equal_rows, rows_of
+
+SCHEMA = {"pos": Type.INT, "k": Type.STRING, "g": Type.INT, "ts": Type.TIMESTAMP, "v": Type.DOUBLE, "n": Type.INT}
+RIGHT = {"rpos": Type.INT, "rk": Type.STRING, "rts": Type.TIMESTAMP, "rv": Type.INT}
+KEYS, GROUPS = st.sampled_from(["a", "b", None]), st.sampled_from([1, 2, None])
+VALUES = st.one_of(st.none(), st.integers(-20, 20).map(lambda i: i / 4))
+ROW = st.tuples(KEYS, GROUPS, st.integers(0, 12), VALUES, st.one_of(st.none(), st.integers(-9, 9)))
+RIGHT_ROW = st.tuples(KEYS, st.one_of(st.none(), st.integers(0, 12)), st.integers(0, 99))
+
+
+@dataclass(frozen=True)
+class Frame:
+    rows: bool
+    start: int
+    end: int
+    by: str
+
+    @property
+    def clause(self) -> str:
+        unit = "ROWS" if self.rows else "ROWS_RANGE"
+        return f"PARTITION BY {self.by} ORDER BY ts {unit} BETWEEN {self.start} PRECEDING AND {f'{self.end} PRECEDING' if self.end else 'CURRENT ROW'}"
+
+    def condition(self) -> str:
+        """Of rows `j` that have come when row `i` comes (`p` is how many of them stand between)."""
+        same = " AND ".join(f"j.{key.strip()} IS NOT DISTINCT FROM i.{key.strip()}" for key in self.by.split(","))
+        if self.rows:
+            return f"{same} AND p BETWEEN {self.end} AND {self.start}"
+        return f"{same} AND i.ts - j.ts BETWEEN {self.end} AND {self.start}"
+
+
+FRAMES = st.builds(
+    lambda rows, start, end, by: Frame(rows, max(start, end), end, by), st.booleans(), st.integers(0, 6), st.integers(0, 3), st.sampled_from(["k", "g", "k, g"])
+)
+
+
+def table(schema: dict[str, Type], rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = {name: pa.array([row[i] for row in rows], kind.arrow) for i, (name, kind) in enumerate(schema.items())}
+    places = np.arange(len(rows), dtype=np.int64)
+    return pa.table({**columns, PARTITION: pa.array(places * 0, pa.int32()), OFFSET: pa.array(places), TIME: pa.array(places)})
+
+
+def answer(plan: Plan, tables: dict[str, pa.Table], order: dict[str, list[int]], cuts: list[int], moves: bool) -> pa.Table:
+    """All rows in their order, cut after these places; the state moves to a new program at each cut where `moves`."""
+    program, found, before = Program(plan), [], 0
+    total = sum(len(places) for places in order.values())
+    for cut in [*sorted(set(cuts)), total]:
+        if cut <= before:
+            continue
+        inside, at = {}, {}
+        for name, places in order.items():
+            chosen = [i for i, place in enumerate(places) if before <= place < cut]
+            inside[name] = tables[name].take(pa.array(chosen, pa.int64()))
+            at[name] = np.array([places[i] - before for i in chosen], np.int64)
+        found.append(program.process(Batch(inside, at)).table)
+        if moves:
+            state = program.snapshot()
+            program = Program(plan)
+            program.restore(state)
+        before = cut
+    return pa.concat_tables(found) if found else pa.table({})
+
+
+def expected(frames: list[Frame], rows: pa.Table) -> list[tuple[Any, ...]]:
+    """Each frame by a self-join: what the rows that have come by then give."""
+    con = duckdb.connect(config={"threads": 1})
+    con.register("given_rows", rows)
+    con.execute("CREATE TABLE t AS SELECT pos, k, g, epoch_ms(ts) AS ts, v, n FROM given_rows")
+    parts = []
+    for number, frame in enumerate(frames):
+        same = " AND ".join(f"x.{key.strip()} IS NOT DISTINCT FROM i.{key.strip()}" for key in frame.by.split(","))
+        between = f"(SELECT count(*) FROM t x WHERE {same} AND x.pos <= i.pos AND x.ts <= i.ts AND (x.ts, x.pos) > (j.ts, j.pos))"
+        parts.append(
+            f"SELECT i.pos, {number} AS w, sum(j.v), count(j.v), avg(j.n), min(j.v), max(j.n), count(j.pos) FROM t i LEFT JOIN "
+            f"(SELECT i.pos AS ipos, j.*, {between} AS p FROM t i JOIN t j ON j.pos <= i.pos AND j.ts <= i.ts) j ON j.ipos = i.pos AND {frame.condition()} GROUP BY i.pos"
+        )
+    found = con.execute(f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY 1, 2").fetchall()
+    con.close()
+    by_row: dict[int, list[Any]] = {}
+    for pos, _, *values in found:
+        by_row.setdefault(pos, []).extend(values)
+    return [(pos, *by_row[pos]) for pos in sorted(by_row)]
+
+
+@given(st.lists(ROW, max_size=14), st.lists(FRAMES, min_size=1, max_size=3), st.lists(st.integers(0, 14), max_size=5), st.booleans())
+@settings(max_examples=60)
+def test_windows_are_those_of_sql(rows: list[tuple[Any, ...]], frames: list[Frame], cuts: list[int], moves: bool) -> None:
+    given_rows = table(SCHEMA, [(i, *row) for i, row in enumerate(rows)])
+    asked = ", ".join(
+        f"sum(v) OVER w{i} AS s{i}, count(v) OVER w{i} AS c{i}, avg(n) OVER w{i} AS a{i}, min(v) OVER w{i} AS l{i}, max(n) OVER w{i} AS h{i}, count(*) OVER w{i} AS r{i}"
+        for i in range(len(frames))
+    )
+    sql = f"SELECT pos, {asked} FROM t WINDOW {', '.join(f'w{i} AS ({frame.clause})' for i, frame in enumerate(frames))}"
+    plan = compile_features(sql, {"t": SCHEMA}, history_ms=None)
+    found = answer(plan, {"t": given_rows}, {"t": list(range(len(rows)))}, cuts, moves)
+    wished = expected(frames, given_rows) if rows else []
+    assert found.num_rows == len(wished)
+    for one, other in zip(rows_of(found) if rows else [], wished, strict=True):
+        assert equal_rows(one, other), f"{one} instead of {other}"
+
+
+@given(
+    st.lists(ROW, max_size=10),
+    st.lists(RIGHT_ROW, max_size=10),
+    st.randoms(use_true_random=False),
+    st.lists(st.integers(0, 20), max_size=4),
+    st.booleans(),
+    st.sampled_from(["", "ORDER BY r.rts", "ORDER BY r.rts DESC"]),
+    st.sampled_from(["t.k = r.rk", "t.k = r.rk AND r.rts <= t.ts", "r.rv > t.n", "t.k = r.rk AND r.rv > 30"]),
+)
+@settings(max_examples=60)
+def test_last_join_sees_what_came_before(
+    rows: list[tuple[Any, ...]], right: list[tuple[Any, ...]], chance: Any, cuts: list[int], moves: bool, order_by: str, on: str
+) -> None:
+    places = [*(["t"] * len(rows)), *(["r"] * len(right))]
+    chance.shuffle(places)
+    order: dict[str, list[int]] = {"t": [], "r": []}
+    for place, name in enumerate(places):
+        order[name].append(place)
+    left_rows = table(SCHEMA, [(place, *row) for place, row in zip(order["t"], rows, strict=True)])
+    right_rows = table(RIGHT, [(place, *row) for place, row in zip(order["r"], right, strict=True)])
+    plan = compile_features(f"SELECT t.pos, r.rpos FROM t LAST JOIN r {order_by} ON {on}", {"t": SCHEMA, "r": RIGHT})
+    found = answer(plan, {"t": left_rows, "r": right_rows}, order, cuts, moves)
+    con = duckdb.connect(config={"threads": 1})
+    con.register("t", left_rows)
+    con.register("r", right_rows)
+    rank = {"": "r.rpos", "ORDER BY r.rts": "r.rts NULLS FIRST, r.rpos", "ORDER BY r.rts DESC": "r.rts DESC NULLS FIRST, r.rpos"}[order_by]
+    condition = on.replace("t.k = r.rk", "t.k IS NOT DISTINCT FROM r.rk")
+    wished = con.execute(f"SELECT t.pos, last(r.rpos ORDER BY {rank}) FROM t LEFT JOIN r ON {condition} AND r.rpos < t.pos GROUP BY t.pos ORDER BY 1").fetchall()
+    con.close()
+    assert (rows_of(found) if rows else []) == wished
+
+
+@given(st.lists(ROW, min_size=1, max_size=12), st.lists(st.integers(0, 12), max_size=4))
+@settings(max_examples=30)
+def test_expressions_do_not_depend_on_cuts(rows: list[tuple[Any, ...]], cuts: list[int]) -> None:
+    sql = (
+        "SELECT pos, v / n AS q, n % 3 AS m, n * 1000000000 AS big, CASE WHEN v > 0 THEN 'up' WHEN v < 0 THEN 'down' END AS d, concat(k, g) AS c, hour(ts + 3600000) AS h "
+        "FROM t WHERE k IS NOT NULL OR n > 0"
+    )
+    given_rows = table(SCHEMA, [(i, *row) for i, row in enumerate(rows)])
+    plan = compile_features(sql, {"t": SCHEMA})
+    order = {"t": list(range(len(rows)))}
+    whole = answer(plan, {"t": given_rows}, order, [], False)
+    assert answer(plan, {"t": given_rows}, order, cuts, True) == whole
+    wished = duckdb.sql(
+        "SELECT pos, v / nullif(n, 0), n % 3, CASE WHEN abs(n) < 3 THEN n * 1000000000 END, CASE WHEN v > 0 THEN 'up' WHEN v < 0 THEN 'down' END, k || g, hour(ts + INTERVAL 1 HOUR) "
+        "FROM given_rows WHERE k IS NOT NULL OR n > 0"
+    ).fetchall()
+    assert all(equal_rows(one, other) for one, other in zip(rows_of(whole), wished, strict=True))
+
+
+def test_answers_name_the_right_hand_places() -> None:
+    plan = compile_features("SELECT t.pos, r.rv FROM t LAST JOIN r ON t.k = r.rk", {"t": SCHEMA, "r": RIGHT})
+    left = table(SCHEMA, [(0, "a", 1, 0, 1.0, 1), (1, "b", 1, 0, 1.0, 1)])
+    right = table(RIGHT, [(0, "x", 0, 5), (1, "a", 0, 7)])
+    found = Program(plan).process(Batch({"t": left, "r": right}, {"r": np.array([0, 1]), "t": np.array([2, 3])}))
+    assert found.table.to_pydict() == {"pos": [0, 1], "rv": [7, None]}
+    assert found.seen.to_pydict() == {"_r_partition": [0, None], "_r_offset": [1, None]}
+    assert found.index.tolist() == [0, 1]
+
+
+def test_where_keeps_the_place_of_the_rows_it_keeps() -> None:
+    plan = compile_features("SELECT pos FROM t WHERE n > 1", {"t": SCHEMA})
+    rows = table(SCHEMA, [(0, "a", 1, 0, 1.0, 1), (1, "b", 1, 0, 1.0, 2)])
+    assert Program(plan).process(Batch({"t": rows}, {"t": np.arange(2)})).index.tolist() == [1]
