@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from connectors.broker import EmbeddedBroker
+from connectors.broker.embedded import answers
 from streams.project import load_project
 from streams.supervisor.child import Child
 from streams.supervisor.init import init
@@ -64,7 +65,7 @@ def rows_of(folder: Path, topic: str) -> list[Any]:
     from kafka import KafkaConsumer, TopicPartition
 
     project = load_project(folder)
-    consumer = KafkaConsumer(bootstrap_servers=project.bootstrap(), isolation_level="read_committed")
+    consumer = KafkaConsumer(bootstrap_servers=project.bootstrap(), isolation_level="read_committed", bootstrap_timeout_ms=60_000)
     part = TopicPartition(project.topic(topic), 0)
     consumer.assign([part])
     consumer.seek_to_beginning(part)
@@ -108,7 +109,7 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
     assert [child.name for child in state_of(shop).children if child.name.startswith("replay")], "it goes on with the replay"
 
     os.kill(broker.pid, signal.SIGKILL)
-    until(lambda: EmbeddedBroker(shop / ".driftline").running() not in (None, broker))
+    until(lambda: EmbeddedBroker(shop / ".driftline").running() not in (None, broker) and answers(broker.port))
     until(lambda: len(rows_of(shop, "features")) >= 3000, 300)
     rows = rows_of(shop, "features")
     assert [row["payment_id"] for row in rows] == [f"p{i}" for i in range(3000)]
