@@ -7,12 +7,13 @@ stays a name with arguments: what it means and whether it exists is decided in `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.parser import Parser
-from sqlglot.tokens import Token, Tokenizer, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokens import Tokenizer
 
 UNITS = {"S": 1_000, "M": 60_000, "H": 3_600_000, "D": 86_400_000}
 
@@ -98,33 +99,37 @@ class FeatureTokenizer(Tokenizer):
 
 
 class FeatureParser(Parser):
-    FUNCTIONS: dict[str, Any] = {}
-    NO_PAREN_FUNCTIONS: dict[Any, Any] = {}
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
     FUNCTION_PARSERS = {"CAST": lambda self: self._parse_typed_cast()}
     NO_PAREN_FUNCTION_PARSERS = {"CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
     QUERY_MODIFIER_PARSERS = {
         kind: parse for kind, parse in Parser.QUERY_MODIFIER_PARSERS.items() if kind not in (TokenType.USING, TokenType.TABLE_SAMPLE)
     }
     TABLE_ALIAS_TOKENS = Parser.TABLE_ALIAS_TOKENS - {TokenType.STRAIGHT_JOIN, TokenType.WINDOW, TokenType.UNION}
-    FACTOR = {**Parser.FACTOR, TokenType.DIV: exp.IntDiv, TokenType.SLASH: exp.Div, TokenType.MOD: exp.Mod}
+    FACTOR: ClassVar[dict[Any, Any]] = {**Parser.FACTOR, TokenType.DIV: exp.IntDiv, TokenType.SLASH: exp.Div, TokenType.MOD: exp.Mod}
     SUPPORTS_IMPLICIT_UNNEST = False
 
-    def _parse_statement(self) -> exp.Expression | None:
+    def _parse_statement(self) -> exp.Expr | None:
         return self._parse_select()  # nothing but a query is a feature definition
 
-    def _parse_conjunction(self) -> exp.Expression | None:
+    def _need(self, kind: TokenType, message: str) -> None:
+        if not self._match(kind):
+            self.raise_error(message)
+
+    def _parse_conjunction(self) -> exp.Expr | None:
         this = self._parse_xor()
         while self._match(TokenType.AND):
             this = self.expression(exp.And(this=this, expression=self._parse_xor()))
         return this
 
-    def _parse_xor(self) -> exp.Expression | None:
+    def _parse_xor(self) -> exp.Expr | None:
         this = self._parse_equality()
         while self._match(TokenType.XOR):
             this = self.expression(exp.Xor(this=this, expression=self._parse_equality()))
         return this
 
-    def _parse_atom(self) -> exp.Expression | None:
+    def _parse_atom(self) -> exp.Expr | None:
         token = self._curr
         if token.token_type == TokenType.NUMBER and self._next.token_type == TokenType.VAR and self._next.start == token.end + 1:
             return None
@@ -135,7 +140,7 @@ class FeatureParser(Parser):
             atom.update_positions(token)
         return atom
 
-    def _parse_primary(self) -> exp.Expression | None:
+    def _parse_primary(self) -> exp.Expr | None:
         token = self._curr
         if token and token.token_type == TokenType.NUMBER:
             follower = self._next
@@ -145,35 +150,35 @@ class FeatureParser(Parser):
                 return unit.update_positions(token)
         if token and token.token_type == TokenType.VAR and token.text.upper() == "ARRAY" and self._next.token_type == TokenType.LT:
             kind = self._parse_type_name()
-            self._match(TokenType.L_BRACKET) or self.raise_error("Expected [ after the type of an array")
+            self._need(TokenType.L_BRACKET, "Expected [ after the type of an array")
             items = [] if self._match(TokenType.R_BRACKET, advance=False) else self._parse_csv(self._parse_disjunction)
-            self._match(TokenType.R_BRACKET) or self.raise_error("Expected ]")
+            self._need(TokenType.R_BRACKET, "Expected ]")
             return self.expression(TypedArray(to=kind, expressions=items)).update_positions(token)
         primary = super()._parse_primary()
         if primary is not None and token is not None and not primary.meta.get("line"):
             primary.update_positions(token)
         return primary
 
-    def _parse_type_name(self) -> exp.Expression:
+    def _parse_type_name(self) -> exp.Expr:
         token = self._curr
         if token is None or not self._match_set(self.ID_VAR_TOKENS | {TokenType.VAR, TokenType.IDENTIFIER}):
             self.raise_error("Expected a type")
-        parameters: list[exp.Expression] = []
+        parameters: list[exp.Expr] = []
         if self._match(TokenType.LT):
             parameters = self._parse_csv(self._parse_type_name)
-            self._match(TokenType.GT) or self.raise_error("Expected >")
+            self._need(TokenType.GT, "Expected >")
         elif self._match(TokenType.L_PAREN):
             self._parse_csv(super()._parse_primary)
             self._match_r_paren()
         return self.expression(TypeName(this=token.text.upper(), expressions=parameters)).update_positions(token)
 
-    def _parse_typed_cast(self) -> exp.Expression:
+    def _parse_typed_cast(self) -> exp.Expr:
         this = self._parse_disjunction()
-        self._match(TokenType.ALIAS) or self.raise_error("Expected AS in CAST")
+        self._need(TokenType.ALIAS, "Expected AS in CAST")
         return self.expression(TypedCast(this=this, to=self._parse_type_name()))
 
     # LAST JOIN t [AS a] [ORDER BY c] ON condition
-    def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Expression | None:
+    def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
         token = self._curr
         if token is None or not self._match(TokenType.STRAIGHT_JOIN):
             return super()._parse_join(*args, **kwargs)
@@ -182,16 +187,16 @@ class FeatureParser(Parser):
         on = self._parse_disjunction() if self._match(TokenType.ON) else None
         return self.expression(LastJoin(this=table, on=on, order=order, kind="LAST")).update_positions(token)
 
-    def _parse_named_window(self) -> exp.Expression | None:
+    def _parse_named_window(self) -> exp.Expr | None:
         token = self._curr
         name = self._parse_id_var()
-        self._match(TokenType.ALIAS) or self.raise_error("Expected AS after the name of a window")
+        self._need(TokenType.ALIAS, "Expected AS after the name of a window")
         self._match_l_paren()
         window = self._parse_window_body()
         window.set("alias", name)
         return window.update_positions(token)
 
-    def _parse_window(self, this: exp.Expression | None, alias: bool = False) -> exp.Expression | None:
+    def _parse_window(self, this: exp.Expr | None, alias: bool = False) -> exp.Expr | None:
         if this is None or not self._match(TokenType.OVER):
             return this
         token = self._prev
@@ -205,7 +210,7 @@ class FeatureParser(Parser):
         window.set("this", this)
         return window.update_positions(token)
 
-    def _parse_column_ops(self, this: exp.Expression | None) -> exp.Expression | None:
+    def _parse_column_ops(self, this: exp.Expr | None) -> exp.Expr | None:
         this = super()._parse_column_ops(this)
         return self._parse_window(this) if isinstance(this, (exp.Bracket, exp.Paren)) else this
 
@@ -221,7 +226,7 @@ class FeatureParser(Parser):
             between = self._match(TokenType.BETWEEN)
             arguments["start"] = self._parse_bound()
             if between:
-                self._match(TokenType.AND) or self.raise_error("Expected AND between the bounds of a frame")
+                self._need(TokenType.AND, "Expected AND between the bounds of a frame")
                 arguments["end"] = self._parse_bound()
         exclude: list[str] = []
         while self._curr and not self._match(TokenType.R_PAREN, advance=False):
@@ -241,7 +246,7 @@ class FeatureParser(Parser):
         self._match_r_paren()
         return self.expression(FeatureWindow(**arguments, exclude=exclude))
 
-    def _parse_union_table(self) -> exp.Expression | None:
+    def _parse_union_table(self) -> exp.Expr | None:
         return self._parse_table(alias_tokens=self.TABLE_ALIAS_TOKENS - {TokenType.PARTITION_BY})
 
     def _parse_bound(self) -> Bound:
@@ -277,5 +282,5 @@ def tokenize(sql: str) -> list[Token]:
     return list(Features().tokenize(sql))
 
 
-def parse(tokens: list[Token], sql: str) -> list[exp.Expression | None]:
+def parse(tokens: list[Token], sql: str) -> list[exp.Expr | None]:
     return list(Features().parser().parse(tokens, sql))

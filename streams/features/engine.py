@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from streams.features.host import prepare
 from streams.features.kinds import Kind
-from streams.features.scalar import Scalar, quoted
+from streams.features.scalar import Scalar
 from streams.features.udf import Udfs
 
 Columns = Mapping[str, pa.Array]
@@ -59,7 +59,9 @@ class _Output:
 class Query:
     """Named expressions; plain columns pass by without the engine."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, feed: str, scalars: Sequence[tuple[str, Scalar]], kinds: Mapping[str, Kind]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, feed: str, scalars: Sequence[tuple[str, Scalar]], kinds: Mapping[str, Kind]
+    ) -> None:
         self.outputs = tuple(_Output(ref, scalar) for ref, scalar in scalars)
         computed = [output for output in self.outputs if output.scalar.column is None]
         self._computed: dict[str, int] = {}

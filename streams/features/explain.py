@@ -12,7 +12,21 @@ from streams.features.spec import Aggregate, Frame, Window
 
 # what the kernel updates as rows come and go; the others look at every row of their frame
 INCREMENTAL = frozenset(
-    {"count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "lag", "first_value", "last_value", "distinct_count"}
+    {
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "var_pop",
+        "var_samp",
+        "stddev_pop",
+        "stddev_samp",
+        "lag",
+        "first_value",
+        "last_value",
+        "distinct_count",
+    }
 )
 # of these a key keeps sums by bucket instead of rows where OPTIONS(long_windows) asks for it
 INVERTIBLE = frozenset({"count", "sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp"})
@@ -108,7 +122,9 @@ def _keep(keep: Keep) -> dict[str, Any]:
     return {
         "partition_by": [_plain(key) for key in keep.keys],
         "order_by": _plain(keep.order) if keep.order is not None else None,
-        "inputs": "the UNION only, and the row itself" if not keep.stored else "its own rows" + (f" and {', '.join(sides)}" if sides else ""),
+        "inputs": "the UNION only, and the row itself"
+        if not keep.stored
+        else "its own rows" + (f" and {', '.join(sides)}" if sides else ""),
         "unions": sides,
         "columns": len(keep.columns),
         "bytes_per_row": width,

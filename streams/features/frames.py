@@ -17,7 +17,9 @@ from streams.features.scalar import Scalar, column, made, narrowed
 from streams.features.spec import Aggregate, Frame, Store, Window
 from streams.types import Type
 
-_ZERO = {"BOOL": "false", "STRING": "''", "DATE": "DATE '1970-01-01'"} | dict.fromkeys(("SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "TIMESTAMP"), "0")
+_ZERO = {"BOOL": "false", "STRING": "''", "DATE": "DATE '1970-01-01'"} | dict.fromkeys(
+    ("SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "TIMESTAMP"), "0"
+)
 _WORDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800_000, "MILLISECOND": 1}
 
 
@@ -66,7 +68,7 @@ class Frames:
     refusals: Refusals
     base: Relation  # the first table: what a UNION must look like
     named: Mapping[str, FeatureWindow]
-    unions: Callable[[exp.Expression], tuple[Node, tuple[Relation, ...]]]
+    unions: Callable[[exp.Expr], tuple[Node, tuple[Relation, ...]]]
     history_ms: int | None
     long_windows: Mapping[str, int]
     wraps: bool = False
@@ -82,7 +84,10 @@ class Frames:
             found = self.named.get(name.lower())
             if found is None:
                 raise self.refusals.at(
-                    node.args["name"], f"the window {name}", "a window of the WINDOW clause", did_you_mean(name, [w.args["alias"].name for w in self.named.values()])
+                    node.args["name"],
+                    f"the window {name}",
+                    "a window of the WINDOW clause",
+                    did_you_mean(name, [w.args["alias"].name for w in self.named.values()]),
                 )
             window = found
         if id(window) not in self._resolved:
@@ -128,7 +133,9 @@ class Frames:
         for union in over.place.unions:
             known = {own for own, _ in union.columns}
             if scalar.refs - known:
-                raise self.refusals.at(over.node, "a window over a UNION with a joined column", "columns of the first table, which the UNION has too")
+                raise self.refusals.at(
+                    over.node, "a window over a UNION with a joined column", "columns of the first table, which the UNION has too"
+                )
 
     def _place(self, window: FeatureWindow) -> Place:
         partition = window.args.get("partition") or []
@@ -170,10 +177,15 @@ class Frames:
             raise self.refusals.at(inner, "ORDER BY an expression", "ORDER BY a column")
         if found.kind.name not in ("INT", "BIGINT", "TIMESTAMP"):
             fitting = [f.name for f in self.expressions.scope.fields if f.kind.name in ("TIMESTAMP", "BIGINT", "INT")]
-            raise self.refusals.at(inner, f"ORDER BY {found.kind}", "an INT, BIGINT or TIMESTAMP column", f"A column that fits: {fitting[-1]}." if fitting else "")
+            raise self.refusals.at(
+                inner,
+                f"ORDER BY {found.kind}",
+                "an INT, BIGINT or TIMESTAMP column",
+                f"A column that fits: {fitting[-1]}." if fitting else "",
+            )
         return found
 
-    def _union(self, item: exp.Expression) -> Union_:
+    def _union(self, item: exp.Expr) -> Union_:
         node, relations = self.unions(item)
         fields = [f for relation in relations for f in relation.fields]
         own = self.base.fields
@@ -197,7 +209,9 @@ class Frames:
         maxsize = None
         if window.args.get("maxsize") is not None:
             if rows:
-                raise self.refusals.at(window.args["maxsize"], "MAXSIZE of a ROWS frame", "MAXSIZE of a ROWS_RANGE frame: ROWS say their size")
+                raise self.refusals.at(
+                    window.args["maxsize"], "MAXSIZE of a ROWS frame", "MAXSIZE of a ROWS_RANGE frame: ROWS say their size"
+                )
             maxsize = self._whole(window.args["maxsize"], "MAXSIZE")
             if maxsize < 1:
                 raise self.refusals.at(window.args["maxsize"], f"MAXSIZE {maxsize}", "1 or more")
@@ -229,7 +243,7 @@ class Frames:
             return int(number) * UNITS[unit], opened
         return self._whole(value, "the bound of a frame"), opened
 
-    def _whole(self, node: exp.Expression, what: str) -> int:
+    def _whole(self, node: exp.Expr, what: str) -> int:
         minus = 1
         while isinstance(node, (exp.Neg, exp.Paren)):
             minus = -minus if isinstance(node, exp.Neg) else minus

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from streams.errors import FeatureError
+from streams.features.builders import like_regex
 from streams.features.farm import of_floats, of_integers, of_texts, signed
-from streams.features.functions import like_regex
 from streams.features.kernel.udaf import Udaf
 from streams.features.kinds import Kind
 from streams.features.udf import ScalarUdf, Udfs
@@ -54,11 +54,17 @@ def prepare(connection: duckdb.DuckDBPyConnection, udfs: Udfs, text: str) -> Non
             _register(connection, name, [kind], "BIGINT", _arrays(function))
     for name, udf in udfs.scalars.items():
         if f"udf_{name}" in words:
-            _register(connection, f"udf_{name}", [Kind(str(take)).sql for take in udf.takes], Kind(str(udf.gives)).sql, _of(_project(udf), len(udf.takes)))
+            _register(
+                connection,
+                f"udf_{name}",
+                [Kind(str(take)).sql for take in udf.takes],
+                Kind(str(udf.gives)).sql,
+                _of(_project(udf), len(udf.takes)),
+            )
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, takes: Sequence[str], gives: str, call: Callable[..., Any]) -> None:
-    connection.create_function(name, call, list(takes), gives, type="arrow", null_handling="special", side_effects=False)  # type: ignore[arg-type]
+    connection.create_function(name, call, list(takes), gives, type="arrow", null_handling="special", side_effects=False)  # type: ignore[call-overload]
 
 
 def _arrays(function: Callable[[list[Any]], list[Any]]) -> Callable[..., pa.Array]:

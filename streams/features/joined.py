@@ -94,7 +94,10 @@ class JoinRunner:
         self._kept = self._kept.combine_chunks()
         taken = self._kept.take(hit)
         columns = {self._node.prefix + ref: taken.column(ref).combine_chunks() for ref in self._refs}
-        columns = {name: array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array for name, array in columns.items()}
+        columns = {
+            name: array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array
+            for name, array in columns.items()
+        }
         seen = {f"_{self._node.name}_partition": taken.column(_PARTITION), f"_{self._node.name}_offset": taken.column(_OFFSET)}
         return replace(left, columns={**left.columns, **columns}, seen={**left.seen, **seen})
 
@@ -156,7 +159,12 @@ class JoinRunner:
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, self._schema) as writer:
             writer.write_table(self._kept)
-        state = {"rows": sink.getvalue(), "ordinals": self._ordinals.tobytes(), "total": str(self._total).encode(), "keys": self._index.snapshot()}
+        state = {
+            "rows": sink.getvalue(),
+            "ordinals": self._ordinals.tobytes(),
+            "total": str(self._total).encode(),
+            "keys": self._index.snapshot(),
+        }
         return state | ({"kernel": self._kernel.snapshot()} if self._kernel is not None else {})
 
     def restore(self, state: Mapping[str, bytes]) -> None:

@@ -115,7 +115,7 @@ def common(kinds: list[Kind]) -> Kind | None:
     """The type all branches of a CASE (or items of a list) can take, None where there is none."""
     found = NULL
     for kind in kinds:
-        if kind == found or kind == NULL:
+        if kind in (found, NULL):
             continue
         if found == NULL:
             found = kind

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from streams.features.dialect import parse, tokenize
 from streams.features.refusal import Refusals, did_you_mean
@@ -18,7 +18,7 @@ OPTIONS = {"LONG_WINDOWS"}
 class Statement:
     """The query, and the options around it (`long_windows`: window name to bucket text)."""
 
-    query: exp.Expression
+    query: exp.Expr
     options: dict[str, str] = field(default_factory=dict)
     outfile: str | None = None
 
@@ -101,10 +101,16 @@ def _outfile(tokens: list[Token], into: Token, refusals: Refusals) -> dict[str, 
         name, value = body[index], body[index + 2] if index + 2 < len(body) else None
         wished = _OUTFILE.get(name.text.lower())
         if wished is None:
-            raise refusals.place(name.line, _column(name), f"the option {name.text}", f"one of {', '.join(_OUTFILE)}", did_you_mean(name.text, _OUTFILE))
+            raise refusals.place(
+                name.line, _column(name), f"the option {name.text}", f"one of {', '.join(_OUTFILE)}", did_you_mean(name.text, _OUTFILE)
+            )
         kinds = {"text": (TokenType.STRING,), "true or false": (TokenType.TRUE, TokenType.FALSE), "a number": (TokenType.NUMBER,)}
         right = value is not None and body[index + 1].token_type == TokenType.EQ
-        if not right or value is None or (value.token_type not in kinds[wished] if wished in kinds else value.text.lower() not in wished.split(" or ")):
+        if (
+            not right
+            or value is None
+            or (value.token_type not in kinds[wished] if wished in kinds else value.text.lower() not in wished.split(" or "))
+        ):
             raise refusals.place(name.line, _column(name), f"{name.text} = {value.text if value else ''}", wished)
         index += 3
         if index < len(body) and body[index].token_type == TokenType.COMMA:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Union
 
 from streams.features.kinds import Kind
 from streams.features.relation import Field
@@ -102,7 +101,7 @@ class Limit:
     rows: int
 
 
-Node = Union[Scan, Single, Project, Filter, Join, Windowed, Limit]
+Node = Scan | Single | Project | Filter | Join | Windowed | Limit
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,15 @@ class Plan:
         """The column that orders the windows, of each input that has one."""
         found: dict[str, str] = {}
         for node in walk(self.root):
-            for keep in node.keeps if isinstance(node, Windowed) else ():
-                for inner, ref in [(node.child, keep.order and keep.order.column)] + [
-                    (union.node, dict(union.columns).get(keep.order.column or "") if keep.order else None) for union in keep.unions
-                ]:
-                    origin = _origin(inner, ref) if ref else None
-                    if origin:
+            if not isinstance(node, Windowed):
+                continue
+            for keep in node.keeps:
+                own = keep.order.column if keep.order is not None else None
+                if own is None:
+                    continue
+                for inner, ref in [(node.child, own), *((union.node, dict(union.columns)[own]) for union in keep.unions)]:
+                    origin = _origin(inner, ref)
+                    if origin is not None:
                         found.setdefault(*origin)
         return found
 
@@ -188,7 +190,7 @@ def _origin(node: Node, ref: str) -> tuple[str, str] | None:
         return _origin(node.child, source) if source else None
     if isinstance(node, Join):
         return _origin(node.right, ref.removeprefix(node.prefix)) if ref.startswith(node.prefix) else _origin(node.left, ref)
-    if isinstance(node, (Filter, Limit, Windowed)):
+    if isinstance(node, Filter | Limit | Windowed):
         return _origin(node.child, ref)
     return None
 
@@ -249,7 +251,25 @@ def compile_features(
     """
     from streams.features.select import build
 
-    return build(sql, schemas, path=path, timezone=timezone, udfs=udfs or Udfs(), database=database, history_ms=history_ms, overflow=overflow)
+    return build(
+        sql, schemas, path=path, timezone=timezone, udfs=udfs or Udfs(), database=database, history_ms=history_ms, overflow=overflow
+    )
 
 
-__all__ = ["Filter", "Join", "Keep", "Kind", "Limit", "Node", "Plan", "Project", "Scan", "Single", "Union_", "Windowed", "compile_features", "describe", "walk"]
+__all__ = [
+    "Filter",
+    "Join",
+    "Keep",
+    "Kind",
+    "Limit",
+    "Node",
+    "Plan",
+    "Project",
+    "Scan",
+    "Single",
+    "Union_",
+    "Windowed",
+    "compile_features",
+    "describe",
+    "walk",
+]

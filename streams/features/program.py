@@ -16,8 +16,7 @@ import pyarrow as pa
 from streams.errors import StateError
 from streams.features.engine import Engine
 from streams.features.kinds import Kind
-from streams.features.plan import Plan, Windowed, walk
-from streams.features.plan import Filter, Join, Project
+from streams.features.plan import Filter, Join, Plan, Project, Windowed, walk
 from streams.features.runners import Rows, Runner, assemble
 from streams.features.scalar import Scalar
 from streams.types import Batch, Int64
@@ -57,7 +56,7 @@ class Program:
         arrays = [rows.columns[f"p{i}"] for i in range(len(names))]
         schema = pa.schema([pa.field(name, kind.arrow) for name, kind in self.plan.columns])
         table = pa.Table.from_arrays([_as(array, field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema)
-        seen = pa.table({name: array for name, array in rows.seen.items()})
+        seen = pa.table(dict(rows.seen))
         index = rows.index if rows.index is not None else np.arange(rows.count, dtype=np.int64)
         return Answer(table, index, seen)
 
@@ -75,7 +74,9 @@ class Program:
         except (KeyError, ValueError) as error:
             raise StateError(f"a features state without a plan ({error}); it is rebuilt from the log") from error
         if made_by != self.plan.hash:
-            raise StateError(f"met the state of plan {made_by[:12]}, wished that of {self.plan.hash[:12]}: features.sql changed; it is rebuilt from the log")
+            raise StateError(
+                f"met the state of plan {made_by[:12]}, wished that of {self.plan.hash[:12]}: features.sql changed; it is rebuilt from the log"
+            )
         for number, runner in enumerate(self._runners):
             start = f"{number}."
             runner.restore({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)})

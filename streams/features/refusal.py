@@ -17,7 +17,7 @@ class Refusals:
 
     path: str
 
-    def at(self, node: exp.Expression | None, met: str, wished: str, hint: str = "") -> FeatureError:
+    def at(self, node: exp.Expr | None, met: str, wished: str, hint: str = "") -> FeatureError:
         return self.place(*_position(node), met, wished, hint)
 
     def place(self, line: int | None, column: int | None, met: str, wished: str, hint: str = "") -> FeatureError:
@@ -33,7 +33,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {names[near[0]]}?" if near else ""
 
 
-def _position(node: exp.Expression | None) -> tuple[int | None, int | None]:
+def _position(node: exp.Expr | None) -> tuple[int | None, int | None]:
     """The first place known in this node, or else above it."""
     while node is not None:
         for inner in node.walk(bfs=False):

@@ -43,7 +43,7 @@ class Scope:
     def fields(self) -> tuple[Field, ...]:
         return tuple(field for relation in self.relations for field in relation.fields)
 
-    def named(self, node: exp.Expression, table: str, database: str | None = None) -> Relation:
+    def named(self, node: exp.Expr, table: str, database: str | None = None) -> Relation:
         """The relation of a qualifier as in `t0.` or `db.t0.`."""
         found = [r for r in self.relations if r.name is not None and r.name.lower() == table.lower()]
         if database is not None:
@@ -68,10 +68,15 @@ class Scope:
         shown = f"{table}.{node.name}" if table else node.name
         if not found:
             names = [field.name for relation in relations for field in relation.fields]
-            raise self.refusals.at(node, f"the column {shown}", _one_of(names) or "no column: there is no table", did_you_mean(node.name, names))
+            raise self.refusals.at(
+                node, f"the column {shown}", _one_of(names) or "no column: there is no table", did_you_mean(node.name, names)
+            )
         if len(found) > 1 and len({field.ref for field in found}) > 1:
             raise self.refusals.at(
-                node, f"the column {shown}, which {len(found)} columns are called", "one meaning", "Say which, as in t.column, or give an alias."
+                node,
+                f"the column {shown}, which {len(found)} columns are called",
+                "one meaning",
+                "Say which, as in t.column, or give an alias.",
             )
         return column_scalar(found[0].ref, found[0].kind)
 

@@ -54,7 +54,8 @@ Found = Mapping[int, Rows]
 class Runner(Protocol):
     """The state of one node. `kinds` are the types of the columns it gives."""
 
-    kinds: Mapping[str, Kind]
+    @property
+    def kinds(self) -> Mapping[str, Kind]: ...
 
     def run(self, batch: Batch, found: Found) -> Rows: ...
 

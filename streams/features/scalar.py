@@ -227,9 +227,7 @@ def comparable(left: Kind, right: Kind) -> bool:
     if STRING in (left, right):
         return True
     numbers = (BOOL.name, "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE")
-    if left.name in numbers and right.name in numbers:
-        return True
-    return False
+    return left.name in numbers and right.name in numbers
 
 
 def compare(operator: str, left: Scalar, right: Scalar, zone: Zone) -> Scalar:
@@ -239,7 +237,10 @@ def compare(operator: str, left: Scalar, right: Scalar, zone: Zone) -> Scalar:
         if STRING in (left.kind, right.kind):
             left, right = promoted(left, STRING, zone), promoted(right, STRING, zone)
         elif BOOL in (left.kind, right.kind):
-            left, right = promoted(left, INT, zone) if left.kind == BOOL else left, promoted(right, INT, zone) if right.kind == BOOL else right
+            left, right = (
+                promoted(left, INT, zone) if left.kind == BOOL else left,
+                promoted(right, INT, zone) if right.kind == BOOL else right,
+            )
         elif {left.kind, right.kind} == {FLOAT, DOUBLE} or FLOAT in (left.kind, right.kind):
             left, right = promoted(left, DOUBLE, zone), promoted(right, DOUBLE, zone)
     return made(f"({left.sql} {operator} {right.sql})", BOOL, left, right)

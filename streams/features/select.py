@@ -58,7 +58,7 @@ class Selects:
     seen_windows: set[str] = field(default_factory=set)
     _joins: int = 0
 
-    def query(self, node: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+    def query(self, node: exp.Expr, ctes: Mapping[str, exp.Expr]) -> _Level:
         while isinstance(node, (exp.Subquery, exp.Paren)) and not node.args.get("alias"):
             node = node.this
         if isinstance(node, exp.SetOperation):
@@ -79,7 +79,7 @@ class Selects:
 
     # ------------------------------------------------------------ FROM
 
-    def table(self, node: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+    def table(self, node: exp.Expr, ctes: Mapping[str, exp.Expr]) -> _Level:
         """A table, subquery or name of a WITH, with its alias."""
         if isinstance(node, exp.Subquery):
             level = self.query(node.this, ctes)
@@ -95,10 +95,12 @@ class Selects:
             level = self.query(closed.query, closed.ctes)
             return _Level(level.node, (Relation(alias, level.fields),))
         table = self._lookup(node, name, database)
-        fields = tuple(Field(column_name, f"{table}.{column_name}".lower(), Kind(str(kind))) for column_name, kind in self.schemas[table].items())
+        fields = tuple(
+            Field(column_name, f"{table}.{column_name}".lower(), Kind(str(kind))) for column_name, kind in self.schemas[table].items()
+        )
         return _Level(Scan(table, fields), (Relation(alias, fields, (database or self.database) if not node.alias else None),))
 
-    def _lookup(self, node: exp.Expression, name: str, database: str | None) -> str:
+    def _lookup(self, node: exp.Expr, name: str, database: str | None) -> str:
         wanted = [f"{database}.{name}"] if database else [name, *([f"{self.database}.{name}"] if self.database else [])]
         if database is not None and database == self.database:
             wanted.append(name)
@@ -111,9 +113,14 @@ class Selects:
                 if known.lower() == candidate.lower():
                     return known
         shown = wanted[0]
-        raise self.refusals.at(node, f"the table {shown}", f"one of {', '.join(self.schemas)}" if self.schemas else "no table", did_you_mean(shown, self.schemas))
+        raise self.refusals.at(
+            node,
+            f"the table {shown}",
+            f"one of {', '.join(self.schemas)}" if self.schemas else "no table",
+            did_you_mean(shown, self.schemas),
+        )
 
-    def _from(self, node: exp.Select, ctes: Mapping[str, exp.Expression]) -> _Level:
+    def _from(self, node: exp.Select, ctes: Mapping[str, exp.Expr]) -> _Level:
         from_ = node.args.get("from_") or node.args.get("from")
         if from_ is None:
             return _Level(Single(), ())
@@ -122,7 +129,7 @@ class Selects:
             level = self._join(level, join, ctes)
         return level
 
-    def _join(self, left: _Level, join: exp.Expression, ctes: Mapping[str, exp.Expression]) -> _Level:
+    def _join(self, left: _Level, join: exp.Expr, ctes: Mapping[str, exp.Expr]) -> _Level:
         if not isinstance(join, LastJoin):
             side = " ".join(filter(None, (join.args.get("side"), join.args.get("kind"), "JOIN"))) if join.args.get("this") else "JOIN"
             raise self.refusals.at(join, side, "LAST JOIN: one row for each event")
@@ -130,7 +137,9 @@ class Selects:
         self._joins += 1
         prefix = f"j{self._joins}."
         name = right.relations[0].name
-        if name is not None and any(r.name and r.name.lower() == name.lower() and r.database == right.relations[0].database for r in left.relations):
+        if name is not None and any(
+            r.name and r.name.lower() == name.lower() and r.database == right.relations[0].database for r in left.relations
+        ):
             raise self.refusals.at(join.this, f"the table {name} a second time", "another name", "Give it an alias with AS.")
         moved = tuple(Relation(r.name, tuple(Field(f.name, prefix + f.ref, f.kind) for f in r.fields), r.database) for r in right.relations)
         own = self._expressions(Scope(right.relations, self.refusals), "in the ORDER BY of a join")
@@ -143,7 +152,7 @@ class Selects:
         found = Join(left.node, right.node, name or f"join{self._joins}", prefix, right_keys, order, descending, rest)
         return _Level(found, (*left.relations, *moved))
 
-    def _join_order(self, join: exp.Expression, own: Expressions) -> tuple[Scalar | None, bool]:
+    def _join_order(self, join: exp.Expr, own: Expressions) -> tuple[Scalar | None, bool]:
         order = join.args.get("order")
         if order is None:
             return None, False
@@ -155,7 +164,7 @@ class Selects:
             raise self.refusals.at(order, f"ORDER BY {found.kind}", "an INT, BIGINT or TIMESTAMP column of the right table")
         return found, bool(isinstance(item, exp.Ordered) and item.args.get("desc"))
 
-    def _split(self, on: exp.Expression, both: Expressions, prefix: str) -> tuple[list[tuple[Scalar, Scalar]], Scalar | None]:
+    def _split(self, on: exp.Expr, both: Expressions, prefix: str) -> tuple[list[tuple[Scalar, Scalar]], Scalar | None]:
         """The equal pairs of a condition, and what remains of it."""
         keys, rest = [], []
         for part in on.flatten() if isinstance(on, exp.And) else [on]:
@@ -187,7 +196,7 @@ class Selects:
     def _expressions(self, scope: Scope, what: str) -> Expressions:
         return Expressions(scope, self.zone, self.refusals, None, self.udfs, what=what)
 
-    def _select(self, node: exp.Select, ctes: Mapping[str, exp.Expression]) -> _Level:
+    def _select(self, node: exp.Select, ctes: Mapping[str, exp.Expr]) -> _Level:
         level = self._from(node, ctes)
         scope = Scope(level.relations, self.refusals)
         body = level.node
@@ -234,7 +243,7 @@ class Selects:
         )
         return _Level(body, (Relation(None, fields),))
 
-    def _output(self, item: exp.Expression, scope: Scope, expressions: Expressions) -> list[tuple[str, Scalar]]:
+    def _output(self, item: exp.Expr, scope: Scope, expressions: Expressions) -> list[tuple[str, Scalar]]:
         if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
             if isinstance(item, exp.Star) and (item.args.get("except_") or item.args.get("except") or item.args.get("replace")):
                 raise self.refusals.at(item, "* with exceptions", "* alone")
@@ -248,11 +257,11 @@ class Selects:
             return [(item.alias, scalar)]
         return [(item.name if isinstance(item, exp.Column) else _shown(item), scalar)]
 
-    def _union(self, item: exp.Expression, ctes: Mapping[str, exp.Expression]) -> tuple[Node, tuple[Relation, ...]]:
+    def _union(self, item: exp.Expr, ctes: Mapping[str, exp.Expr]) -> tuple[Node, tuple[Relation, ...]]:
         level = self.table(item, ctes)
         return level.node, level.relations
 
-    def _limit(self, limit: exp.Expression) -> int:
+    def _limit(self, limit: exp.Expr) -> int:
         value = limit.expression
         if not isinstance(value, exp.Literal) or not value.name.isdigit():
             raise self.refusals.at(limit, "LIMIT of an expression", "LIMIT and a whole number")
@@ -262,7 +271,7 @@ class Selects:
 class _Closed(exp.Expression):
     """A query of a WITH and the names it can see."""
 
-    def __init__(self, query: exp.Expression, ctes: Mapping[str, exp.Expression]) -> None:
+    def __init__(self, query: exp.Expr, ctes: Mapping[str, exp.Expr]) -> None:
         super().__init__()
         self.query, self.ctes = query, ctes
 
@@ -271,7 +280,7 @@ def _typed(scalar: Scalar) -> Scalar:
     return Scalar("CAST(NULL AS BOOLEAN)", BOOL, literal=None) if scalar.kind == NULL else scalar
 
 
-def _shown(item: exp.Expression) -> str:
+def _shown(item: exp.Expr) -> str:
     """The name of an output without alias: the expression as written, in short."""
     if isinstance(item, exp.Anonymous):
         return f"{item.this}({', '.join(_shown(argument) for argument in item.expressions)})".lower()
@@ -307,7 +316,15 @@ def _long_windows(options: Mapping[str, str], refusals: Refusals) -> dict[str, i
 
 
 def build(
-    sql: str, schemas: Mapping[str, Schema], *, path: str, timezone: str, udfs: Udfs, database: str | None, history_ms: int | None, overflow: str
+    sql: str,
+    schemas: Mapping[str, Schema],
+    *,
+    path: str,
+    timezone: str,
+    udfs: Udfs,
+    database: str | None,
+    history_ms: int | None,
+    overflow: str,
 ) -> Plan:
     refusals = Refusals(path)
     statement = read(sql, refusals)
@@ -316,11 +333,15 @@ def build(
     level = selects.query(statement.query, {})
     for name in long_windows:
         if name not in selects.seen_windows:
-            raise refusals.place(None, None, f"long_windows of {name}", "a window of the WINDOW clause", did_you_mean(name, selects.seen_windows))
+            raise refusals.place(
+                None, None, f"long_windows of {name}", "a window of the WINDOW clause", did_you_mean(name, selects.seen_windows)
+            )
     columns = []
     for f in level.fields:
         if f.kind.column is None:
-            raise refusals.at(statement.query, f"the output {f.name}, which is a {f.kind}", "a column value", "join(), size() or [key] give one.")
+            raise refusals.at(
+                statement.query, f"the output {f.name}, which is a {f.kind}", "a column value", "join(), size() or [key] give one."
+            )
         columns.append((f.name, Type(f.kind.name)))
     driving = _leftmost(level.node)
     sources = tuple(dict.fromkeys(table for table in _ranked(level.node) if table != driving)) + ((driving,) if driving else ())

@@ -49,7 +49,10 @@ class _KeepRunner:
         count, keyed = len(self.keep.columns), len(self.keep.keys)
         arrays = [[values[name] for name in names] for _, values in parts]
         ids = [self.index.ids(row[count : count + keyed]) for row in arrays]
-        times = [_times(row[count + keyed]) if self.keep.order is not None else np.zeros(part.count, np.int64) for row, (part, _) in zip(arrays, parts, strict=True)]
+        times = [
+            _times(row[count + keyed]) if self.keep.order is not None else np.zeros(part.count, np.int64)
+            for row, (part, _) in zip(arrays, parts, strict=True)
+        ]
         stored = [np.full(part.count, i > 0 or self.keep.stored, np.bool_) for i, (part, _) in enumerate(parts)]
         answered = [np.full(part.count, i == 0, np.bool_) for i, (part, _) in enumerate(parts)]
         back: Int64 | None = None
@@ -65,7 +68,11 @@ class _KeepRunner:
             joined = [pa.concat_arrays([row[c] for row in arrays]).take(pa.array(merged)) for c in range(count)]
             columns = [Column.from_arrow(array, kind) for array, kind in zip(joined, self._types, strict=True)]
             results = self.kernel.process(
-                np.concatenate(ids)[merged], np.concatenate(times)[merged], np.concatenate(stored)[merged], np.concatenate(answered)[merged], columns
+                np.concatenate(ids)[merged],
+                np.concatenate(times)[merged],
+                np.concatenate(stored)[merged],
+                np.concatenate(answered)[merged],
+                columns,
             )
         given = {}
         for window, refs, columns_of in zip(self.keep.spec.windows, self.keep.refs, results, strict=True):
@@ -80,7 +87,9 @@ class _KeepRunner:
 class WindowedRunner:
     """All windows of one SELECT."""
 
-    def __init__(self, node: Windowed, child: Runner, unions: Mapping[tuple[Keep, Union_], Runner], engine: Engine, plan: Plan, finished: bool) -> None:
+    def __init__(
+        self, node: Windowed, child: Runner, unions: Mapping[tuple[Keep, Union_], Runner], engine: Engine, plan: Plan, finished: bool
+    ) -> None:
         self._child = child
         self._queries: list[_Input] = []
         self._keeps: list[_KeepRunner] = []
@@ -101,7 +110,10 @@ class WindowedRunner:
             index = self._indexes.setdefault(keep.keys, KeyIndex())
             self._keeps.append(_KeepRunner(keep, inputs, index, plan, finished))
         results = {
-            ref: Kind(str(aggregate.type)) for keep in node.keeps for w, refs in zip(keep.spec.windows, keep.refs, strict=True) for aggregate, ref in zip(w.aggregates, refs, strict=True)
+            ref: Kind(str(aggregate.type))
+            for keep in node.keeps
+            for w, refs in zip(keep.spec.windows, keep.refs, strict=True)
+            for aggregate, ref in zip(w.aggregates, refs, strict=True)
         }
         self.kinds = {**child.kinds, **results}
 

@@ -45,7 +45,11 @@ class Frame:
 
 
 FRAMES = st.builds(
-    lambda rows, start, end, by: Frame(rows, max(start, end), end, by), st.booleans(), st.integers(0, 6), st.integers(0, 3), st.sampled_from(["k", "g", "k, g"])
+    lambda rows, start, end, by: Frame(rows, max(start, end), end, by),
+    st.booleans(),
+    st.integers(0, 6),
+    st.integers(0, 3),
+    st.sampled_from(["k", "g", "k, g"]),
 )
 
 
@@ -141,7 +145,9 @@ def test_last_join_sees_what_came_before(
     con.register("r", right_rows)
     rank = {"": "r.rpos", "ORDER BY r.rts": "r.rts NULLS FIRST, r.rpos", "ORDER BY r.rts DESC": "r.rts DESC NULLS FIRST, r.rpos"}[order_by]
     condition = on.replace("t.k = r.rk", "t.k IS NOT DISTINCT FROM r.rk")
-    wished = con.execute(f"SELECT t.pos, last(r.rpos ORDER BY {rank}) FROM t LEFT JOIN r ON {condition} AND r.rpos < t.pos GROUP BY t.pos ORDER BY 1").fetchall()
+    wished = con.execute(
+        f"SELECT t.pos, last(r.rpos ORDER BY {rank}) FROM t LEFT JOIN r ON {condition} AND r.rpos < t.pos GROUP BY t.pos ORDER BY 1"
+    ).fetchall()
     con.close()
     assert (rows_of(found) if rows else []) == wished
 

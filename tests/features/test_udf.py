@@ -15,7 +15,7 @@ from streams.features.program import Program
 from streams.features.udf import Udfs, load
 from streams.types import Batch, Type
 
-MODULE = '''
+MODULE = """
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,7 +37,7 @@ class spread:
 
     def result(self, state):
         return max(state) - min(state) if state else None
-'''
+"""
 SCHEMA = {"k": Type.STRING, "x": Type.DOUBLE, "n": Type.INT, "ts": Type.TIMESTAMP}
 
 
@@ -74,7 +74,12 @@ def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "hashed"),
-    [("1footrue", -1541654101129638711), ("2applefalse", 2794438866806483259), ("3true", -4880158226897771312), ("a" * 40, 2168401864796137711)],
+    [
+        ("1footrue", -1541654101129638711),
+        ("2applefalse", 2794438866806483259),
+        ("3true", -4880158226897771312),
+        ("a" * 40, 2168401864796137711),
+    ],
 )
 def test_fingerprints_are_farmhash(text: str, hashed: int) -> None:
     assert signed(text.encode()) == hashed
