@@ -196,7 +196,7 @@ class Predictions:
                     continue
                 stop = cut
             if self._model is not None and self._serving is not None:
-                scored.append(_predicted(rows.slice(start, stop - start), self._model, self._serving, self._settings))
+                scored.append(predicted(rows.slice(start, stop - start), self._model, self._serving, self._settings))
             start = stop
 
     def _outputs(self, scored: list[pa.Table], reports: list[tuple[dict[str, Any], int]]) -> Outputs:
@@ -248,7 +248,7 @@ def _fits(model: Model, schema: Schema) -> None:
             raise ModelError(f"The model was fitted on another type of {name} than {schema[name]}, as it is now. Retrain it.")
 
 
-def _predicted(rows: pa.Table, model: Model, deployment: Deployment, settings: Settings) -> pa.Table:
+def predicted(rows: pa.Table, model: Model, deployment: Deployment, settings: Settings) -> pa.Table:
     """The prediction columns of feature rows, all but `predicted_at`."""
     count = rows.num_rows
     score = model.score(rows)
@@ -293,15 +293,15 @@ def hold_of(project: Project) -> Hold | None:
     return Hold(project.drift.check_every_ms, promotion.takes_effect_after_ms, project.retraining.first_after_ms, by_people)
 
 
-def build(project: Project) -> Predictions:
-    """The predictions step of a project."""
+def settings_of(project: Project) -> Settings:
+    """ProjectError where the project has no labels, or the features lack their key."""
     labels = project.model.labels
     if labels is None:
         raise ProjectError("driftline.toml names no [model] labels; predictions are joined with their labels by a key: name it there.")
     plan = plan_of(project)
     if labels.on not in plan.schema:
         raise ProjectError(f"[model] labels are joined on {labels.on!r}, which features.sql does not give. Add it to the SELECT.")
-    settings = Settings(
+    return Settings(
         topic=project.topic("predictions"),
         features=features_input(project, plan.schema),
         deployments=project.topic("deployments"),
@@ -312,4 +312,8 @@ def build(project: Project) -> Predictions:
         drift=project.topic("drift"),
         runs=project.topic("runs"),
     )
-    return Predictions(settings, lambda wished: model_of(project, wished.version, wished.sha256))
+
+
+def build(project: Project) -> Predictions:
+    """The predictions step of a project."""
+    return Predictions(settings_of(project), lambda wished: model_of(project, wished.version, wished.sha256))
