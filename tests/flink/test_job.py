@@ -1,0 +1,65 @@
+"""A real Flink: the rows are those of the log, through kills and rescaling, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.flink.rest import Rest
+from connectors.kafka.consumer import ColumnarConsumer
+from streams.features.distributed.run import newest_state, running
+from streams.features.verify import verify
+from streams.project import Project
+from streams.worker.status import read_statuses
+from tests.flink.conftest import FlinkProcess, feed, make
+
+pytestmark = [pytest.mark.flink, pytest.mark.broker, pytest.mark.timeout(600)]
+
+
+def places(project: Project, topic: str = "features") -> list[tuple[int, int]]:
+    """The driving events of the feature rows that are committed, in the order of the log."""
+    name, found = project.topic(topic), []
+    with ColumnarConsumer(project.kafka()) as consumer:
+        parts = [(name, partition) for partition in consumer.partitions(name)]
+        ends = consumer.end_offsets(parts)
+        consumer.assign(parts, consumer.beginning_offsets(parts))
+        while any(consumer.position(part) < ends[part] for part in parts):
+            for records in consumer.poll(200):
+                found += [(row["_partition"], row["_offset"]) for row in map(json.loads, records.values.to_list()) if row]
+    return found
+
+
+def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
+    project = make(tmp_path / "shop", broker)
+    good = feed(project, range(0, 6_000))
+    first = start(project, 2)
+    first.until(lambda: len(places(project)) > 1_000 and newest_state(project) is not None)
+    good += feed(project, range(6_000, 12_000))
+    job = Rest(running(project).rest).job(running(project).job)
+    assert (job.state, job.restarts) == ("RUNNING", 0)
+    first.kill()
+
+    second = start(project, 3)
+    second.until(lambda: len(places(project)) >= good)
+    second.until(lambda: any(one["step"] == "features" and one["state"] == "running" for one in read_statuses(project)))
+    said = second.stop()
+    assert "Savepoint: file:" in said
+
+    rows = places(project)
+    assert len(rows) == len(set(rows)) == good
+    for partition in (0, 1):
+        offsets = [offset for found, offset in rows if found == partition]
+        assert offsets == sorted(offsets)
+    parity = verify(project)
+    assert (parity.rows, parity.equal) == (good, good), parity
+
+
+def test_a_plan_that_cannot_be_kept_equal_is_refused_before_anything_starts(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
+    project = make(tmp_path / "shop", broker)
+    (project.root / "features.sql").write_text("SELECT id FROM events LIMIT 3")
+    process = start(project, 1)
+    assert process.process.wait(120) == 1
+    assert "met LIMIT; on flink every event gives one row. Take it out, or run embedded." in process.log.read_text()
