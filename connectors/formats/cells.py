@@ -131,8 +131,7 @@ def _gather(buffer, more, start, length, out, offsets):  # type: ignore[no-untyp
         offsets[i] = q
         n, at = length[i], start[i]
         if at < size:
-            for j in range(n):
-                out[q + j] = buffer[at + j]
+            out[q : q + n] = buffer[at : at + n]
         else:
             for j in range(n):
                 out[q + j] = more[at - size + j]

@@ -34,8 +34,7 @@ def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def
     out[p] = 34
     p += 1
     if clean:
-        for j in range(size):
-            out[p + j] = buffer[at + j]
+        out[p : p + size] = buffer[at : at + size]
         p += size
     else:
         for j in range(size):
@@ -81,10 +80,9 @@ def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len,
             elif kind == TEXT:
                 p = _write_text(out, p, texts, text_at[slot, i], text_len[slot, i], clean[slot])
             elif kind == RAW:
-                at = text_at[slot, i]
-                for j in range(text_len[slot, i]):
-                    out[p + j] = texts[at + j]
-                p += text_len[slot, i]
+                at, size = text_at[slot, i], text_len[slot, i]
+                out[p : p + size] = texts[at : at + size]
+                p += size
             elif ints[slot, i]:
                 out[p], out[p + 1], out[p + 2], out[p + 3] = 116, 114, 117, 101
                 p += 4
