@@ -208,6 +208,8 @@ class Calls:
         if len(arguments) != 1 + wished:
             raise self.refusals.at(node, f"{name} with {len(arguments)} arguments", f"{1 + wished}")
         parameters = [self._constant(node, argument) for argument in [*split.expressions[1:], *arguments[1:]]]
+        if any(not isinstance(parameter, str | None) for parameter in parameters):
+            raise self.refusals.at(split, f"{kind} with a separator that is no STRING", "constant STRINGs")
         return self._call_over(node, f"{name}:{kind}", split.expressions[:1], parameters, OVER_SPLITS[name])
 
     def _udaf(self, node: exp.Expr, name: str, arguments: Sequence[exp.Expr]) -> Scalar:

@@ -191,8 +191,10 @@ class FeatureParser(Parser):
         token = self._curr
         name = self._parse_id_var()
         self._need(TokenType.ALIAS, "Expected AS after the name of a window")
-        self._match_l_paren()
-        window = self._parse_window_body()
+        if self._match(TokenType.L_PAREN):
+            window = self._parse_window_body()
+        else:  # another window by its name
+            window = self.expression(FeatureWindow(name=self._parse_id_var() or self.raise_error("Expected ( or the name of a window")))
         window.set("alias", name)
         return window.update_positions(token)
 

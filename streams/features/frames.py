@@ -79,8 +79,10 @@ class Frames:
     def over(self, node: FeatureWindow) -> _Over:
         """The window of an OVER: named, or given on the spot."""
         window, name = node, "(...)"
-        if node.args.get("name") is not None:
-            name = node.args["name"].name
+        for _ in range(len(self.named) + 1):
+            if window.args.get("name") is None:
+                break
+            name = window.args["name"].name
             found = self.named.get(name.lower())
             if found is None:
                 raise self.refusals.at(
@@ -97,8 +99,7 @@ class Frames:
     def check_all(self) -> None:
         """Windows that nothing uses must still be right."""
         for window in self.named.values():
-            if id(window) not in self._resolved:
-                self._resolved[id(window)] = self._place(window), self._frame(window)
+            self.over(window)
 
     def add(self, over: _Over, function: str, arguments: Sequence[Scalar], parameters: Sequence[object], kind: Kind) -> Scalar:
         draft = self._drafts.setdefault(over.place, _Draft(over.place))

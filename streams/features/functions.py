@@ -56,6 +56,7 @@ from streams.features.kinds import (
     STRING,
     TIMESTAMP,
     Kind,
+    common,
     list_of,
 )
 from streams.features.scalar import Scalar, Zone, made
@@ -76,7 +77,7 @@ class Overload:
             if len(kinds) < len(fixed):
                 return False
             takes = (*fixed, *(takes[-2] for _ in kinds[len(fixed) :]))
-        return len(takes) == len(kinds) and all(_fits(take, kind) for take, kind in zip(takes, kinds, strict=True))
+        return len(takes) == len(kinds) and all(_fits(take, kind, kinds) for take, kind in zip(takes, kinds, strict=True))
 
     def build(self, arguments: Sequence[Scalar], zone: Zone) -> Scalar:
         if not isinstance(self.gives, Kind):
@@ -86,7 +87,12 @@ class Overload:
         )
 
 
-def _fits(take: str, kind: Kind) -> bool:
+def _fits(take: str, kind: Kind, kinds: Sequence[Kind]) -> bool:
+    if take.startswith("item:"):
+        items = kinds[int(take[5:])].of
+        return not items or kind in (items[0], NULL)
+    if take == "pairs":
+        return len(kinds) % 2 == 0 and common(list(kinds[::2])) is not None and common(list(kinds[1::2])) is not None
     if take == "any":
         return kind.name not in ("SIGNATURE",)
     if take == "column":
@@ -197,10 +203,10 @@ def _table() -> dict[str, tuple[Overload, ...]]:
         "list_except_by_value": (Overload(("LIST", "STRING"), list_of(STRING), "feature_except_value({0}, {1})"),),
         "join": (Overload(("LIST", "STRING"), STRING, "coalesce(array_to_string({0}, {1}), '')"),),
         "size": one("LIST", INT, "CAST(len({0}) AS INTEGER)"),
-        "array_contains": (Overload(("LIST", "column"), contains),),
-        "isin": (Overload(("column", "LIST"), lambda arguments, zone: contains(arguments[::-1], zone)),),
+        "array_contains": (Overload(("LIST", "item:0"), contains),),
+        "isin": (Overload(("item:1", "LIST"), lambda arguments, zone: contains(arguments[::-1], zone)),),
         "array_combine": (Overload(("STRING", "LIST", "LIST", "..."), combine),),
-        "map": (Overload(("any", "..."), map_),),
+        "map": (Overload(("pairs", "..."), map_),),
         "map_keys": one("MAP", lambda arguments, zone: made(f"({arguments[0].sql}).keys", list_of(arguments[0].kind.of[0]), *arguments)),
         "earth_distance": (Overload(("number", "number", "number", "number"), DOUBLE, "feature_earth({0}, {1}, {2}, {3})"),),
         "continuous": one("number", signature("continuous")),

@@ -106,6 +106,7 @@ def _outfile(tokens: list[Token], into: Token, refusals: Refusals) -> dict[str, 
             )
         kinds = {"text": (TokenType.STRING,), "true or false": (TokenType.TRUE, TokenType.FALSE), "a number": (TokenType.NUMBER,)}
         right = value is not None and body[index + 1].token_type == TokenType.EQ
+        right = right and not (name.text.lower() == "quote" and value is not None and len(value.text) > 1)
         if (
             not right
             or value is None
@@ -120,7 +121,7 @@ def _outfile(tokens: list[Token], into: Token, refusals: Refusals) -> dict[str, 
 
 _OUTFILE = {
     "format": "csv or parquet",
-    "mode": "error_if_exists or overwrite or append",
+    "mode": "error_if_exists or errorifexists or overwrite or append",
     "header": "true or false",
     "delimiter": "text",
     "null_value": "text",

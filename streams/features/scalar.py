@@ -92,7 +92,7 @@ class Zone:
 
 
 _WRAP = {"SMALLINT": (65_535, 32_768), "INT": (4_294_967_295, 2_147_483_648)}
-_TIMES = "['%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%M:%S', '%Y-%m-%d', '%Y%m%d']"
+_TIMES = "['%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%M:%S', '%Y-%m-%d', '%Y%m%d', '%Y%m%d%H%M%S']"
 
 
 def narrowed(sql: str, kind: Kind) -> str:
@@ -163,7 +163,7 @@ def _cast(value: Scalar, source: Kind, kind: Kind, zone: Zone) -> str | None:
 
 def _from_text(x: str, kind: Kind, zone: Zone) -> str:
     if is_integer(kind):
-        return f"CASE WHEN regexp_full_match(trim({x}), '[+-]?[0-9]+') THEN TRY_CAST(trim({x}) AS {kind.sql}) END"
+        return f"CASE WHEN regexp_full_match(trim({x}), '[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)') THEN TRY_CAST(trim({x}) AS {kind.sql}) END"
     if kind in (FLOAT, DOUBLE):
         return f"TRY_CAST(trim({x}) AS {kind.sql})"
     if kind == BOOL:
