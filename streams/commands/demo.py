@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import JsonOption, show_json, time_ms
+from streams.commands.options import JsonOption, SettingsOption, show_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,13 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No browser: January to August as fast as it goes, retraining by itself.")
     ] = False,
-    folder: Annotated[str | None, typer.Option("--folder", "-f", help="Where the demo's project is; .driftline/demo/flights otherwise.")] = None,
+    folder: Annotated[
+        str | None, typer.Option("--folder", "-f", help="Where the demo's project is; .driftline/demo/flights otherwise.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever is there.")] = False,
     start: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day that is replayed (headless).")] = "2013-01-01",
     end: Annotated[str, typer.Option("--to", metavar="DAY", help="The day before which it ends (headless).")] = "2013-09-01",
+    settings: SettingsOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
     """Watch real flights, from Kafka to drift.
@@ -39,18 +42,18 @@ def demo(
 
     place = Path(folder) if folder else Path(".driftline") / ("headless" if headless else "demo") / "flights"
     if headless:
-        _headless(place, fresh, start, end, as_json)
+        _headless(place, fresh, start, end, settings, as_json)
         return
     _in_the_browser(place, fresh)
 
 
-def _headless(place: Path, fresh: bool, start: str, end: str, as_json: bool) -> None:
+def _headless(place: Path, fresh: bool, start: str, end: str, settings: list[str], as_json: bool) -> None:
     from streams.demo.headless import run_headless
 
     done = place / "result.json"
     if fresh or done.exists():  # one that was interrupted goes on; one that is done begins anew
         _remove(place)
-    result = run_headless(place, start=start, end=end, say=lambda line: typer.echo(line, err=True))
+    result = run_headless(place, start=start, end=end, settings=tuple(settings), say=lambda line: typer.echo(line, err=True))
     import json
 
     done.write_text(json.dumps(result, indent=1))
@@ -96,24 +99,11 @@ def _remove(place: Path) -> None:
 
 
 def _in_the_browser(place: Path, fresh: bool) -> None:
-    """The year up to June as fast as it goes, then six hours a second, so that the decay can be watched."""
-    from streams.demo.folder import events, lay_out, write
-    from streams.supervisor.up import Supervisor
+    from streams.demo.interactive import run_interactive
 
     if fresh:
         _remove(place)
-    project = lay_out(place, triggers=("manual",), approve="manual")
-    if not (project.state_dir / "demo").exists():
-        typer.echo("Preparing the flights of 2013 ...", err=True)
-        write(project, events("2013-01-01", "2013-12-01"), speed=21_600, speed_from=time_ms("2013-06-10", "pace"))
-    supervisor = Supervisor(project, say=lambda line: typer.echo(line, err=True))
-
-    def ready() -> None:
-        typer.echo(f"\nFlights are coming in. Open {supervisor.url}")
-        typer.echo("The first model is trained on January to March; from June on, watch the page Drift, and click Retrain there.")
-        typer.echo("Ctrl-C stops all of it; the same command goes on.\n")
-
-    supervisor.run(ready)
+    run_interactive(place, say=lambda line: typer.echo(line, err=True))
 
 
 def register(app: typer.Typer) -> None:

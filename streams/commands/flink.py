@@ -49,7 +49,14 @@ def list_(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     else:
         show_table(
             [
-                {"job": job.id, "name": job.name, "state": job.state, "restarts": job.restarts, "checkpoints": job.checkpoints, "failed": job.failed_checkpoints}
+                {
+                    "job": job.id,
+                    "name": job.name,
+                    "state": job.state,
+                    "restarts": job.restarts,
+                    "checkpoints": job.checkpoints,
+                    "failed": job.failed_checkpoints,
+                }
                 for job in jobs
             ],
             "No job.",
@@ -61,7 +68,9 @@ def list_(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
 
 @flink.command()
 def stop(
-    savepoint: Annotated[str | None, typer.Option("--savepoint", metavar="FOLDER", help="Where the savepoint goes; the project's own folder otherwise.")] = None,
+    savepoint: Annotated[
+        str | None, typer.Option("--savepoint", metavar="FOLDER", help="Where the savepoint goes; the project's own folder otherwise.")
+    ] = None,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:

@@ -60,7 +60,13 @@ def verify(
     else:
         show_table(
             [
-                {"event": one.event, "column": one.column or "(row)", "served": one.served, "recomputed": one.recomputed, "reason": one.reason}
+                {
+                    "event": one.event,
+                    "column": one.column or "(row)",
+                    "served": one.served,
+                    "recomputed": one.recomputed,
+                    "reason": one.reason,
+                }
                 for one in found.differences[:20]
             ],
             "",

@@ -16,6 +16,7 @@ from connectors.kafka.consumer import ColumnarConsumer
 from connectors.kafka.producer import ColumnarProducer
 from streams.errors import DriftlineError
 from streams.events.decode import WATERMARK
+from streams.produce.avro import as_avro
 from streams.produce.chunk import FILE_BITS, Bad, Chunk
 from streams.produce.merge import Feed, Flush, Merge
 from streams.produce.pace import AT_ONCE, TICK, Pace
@@ -50,8 +51,9 @@ class Progress:
 class _Position:
     """How far one source's files have been sent."""
 
-    def __init__(self, source: Source, files: tuple[str, ...], committed: str) -> None:
+    def __init__(self, project: Project, source: Source, files: tuple[str, ...], committed: str) -> None:
         self._source, self._files = source, files
+        self._convert: Callable[[Chunk], Chunk] = as_avro(project, source) if source.format == "avro" else lambda chunk: chunk
         found = json.loads(committed) if committed else {}
         self.at, self.rows, self._newest, self._check = found.get("at", 0), found.get("rows", 0), found.get("newest"), found.get("check")
         self._sizes = [size_of(file) for file in files]
@@ -67,6 +69,7 @@ class _Position:
             newest = start.newest
             for chunk in read_file(self._files[number], self._source, start):
                 newest = int(chunk.newest[-1]) if len(chunk) else newest
+                chunk = self._convert(chunk)
                 left_out = [one.row for one in chunk.bad if not on_bad(one) and one.row is not None]
                 if left_out:
                     keep = np.ones(len(chunk), bool)
@@ -122,7 +125,9 @@ def send(
     started = time.monotonic()
     with ColumnarProducer(settings, transactional_id=group) as producer:  # fences an earlier try that still lives
         committed = {} if again or not replay.resumable else _committed(settings, group, project, replay)
-        positions = {source: _Position(project.source(source), files, committed.get(source, "")) for source, files in replay.files.items()}
+        positions = {
+            source: _Position(project, project.source(source), files, committed.get(source, "")) for source, files in replay.files.items()
+        }
         before = sum(position.rows for position in positions.values())
         if replay.resumable:
             begun(project, replay)
