@@ -12,6 +12,7 @@ import numpy as np
 
 from connectors.formats.cells import BOOL, DATE, DOUBLE, INTEGER, TEXT
 from connectors.formats.numbers import to_double
+from connectors.formats.times import days_of, time_of
 
 U = np.uint64
 
@@ -68,41 +69,13 @@ def _is_word(buffer, p, end, word):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
-def _two(buffer, p):  # type: ignore[no-untyped-def]
-    a, b = np.int64(buffer[p]) - 48, np.int64(buffer[p + 1]) - 48
-    return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else np.int64(-1)
-
-
-@numba.njit(nogil=True)  # type: ignore[misc]
-def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
-    """Days since 1970-01-01 of YYYY-MM-DD, or -2^63. http://howardhinnant.github.io/date_algorithms.html#days_from_civil"""
-    none = np.int64(-9223372036854775808)
-    if end - p != 10 or buffer[p + 4] != 45 or buffer[p + 7] != 45:
-        return none
-    century, year, month, day = _two(buffer, p), _two(buffer, p + 2), _two(buffer, p + 5), _two(buffer, p + 8)
-    if century < 0 or year < 0 or month < 1 or month > 12 or day < 1:
-        return none
-    year += 100 * century
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    last = 30 if month in (4, 6, 9, 11) else (29 if leap else 28) if month == 2 else 31
-    if day > last or year < 1:
-        return none
-    if month <= 2:
-        year -= 1
-    era = year // 400
-    of_era = year - era * 400
-    of_year = (153 * (month + (9 if month <= 2 else -3)) + 2) // 5 + day - 1
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-
-
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc]
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, length, names, name_at, kinds, slots, least, most, needed, plain, words, ints, floats, text_at, text_len, valid, status, unknown
+    buffer, start, length, names, name_at, kinds, slots, least, most, iso, needed, plain, words, ints, floats, text_at, text_len, valid, status, unknown
 ):
     """Read every record. Field f is `names[name_at[f]:name_at[f+1]]`, of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
 
-    `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again;
+    Where iso[f] is set the integer is a time, and may be ISO 8601 text. `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again;
     `unknown[i]` counts its fields without a column.
     """
     fields = len(kinds)
@@ -180,6 +153,13 @@ def scan(  # type: ignore[no-untyped-def]
                         good = False
                         break
                     ints[slots[field], i] = days
+                    valid[field, i] = 1
+                elif kind == INTEGER and iso[field]:
+                    moment = time_of(buffer, p, close)
+                    if moment < -9000000000000000000:
+                        good = False
+                        break
+                    ints[slots[field], i] = moment
                     valid[field, i] = 1
                 elif field >= 0:
                     good = False
