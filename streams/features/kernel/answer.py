@@ -30,8 +30,6 @@ from streams.features.kernel.layout import (
     U_OUTPUT,
     USE,
     W_EMISSION,
-    W_EXTREMES,
-    W_EXTREMES_END,
     W_OUTPUTS,
     W_OUTPUTS_END,
     WINDOW,

@@ -31,7 +31,6 @@ from streams.features.kernel.layout import (
     HEAD,
     INTEGER_SQUARES,
     INTEGERS,
-    P_COLUMNS,
     P_EMITTED,
     P_GROUPS,
     P_KEEP,
@@ -59,7 +58,7 @@ from streams.features.kernel.layout import (
     WINDOW,
     Plan,
 )
-from streams.features.kernel.words import NAN_BITS, pointer
+from streams.features.kernel.words import NAN_BITS, fetch_ahead, offset, pointer
 from streams.types import Int64
 
 STORED, ANSWERED = 1, 2
@@ -80,37 +79,70 @@ class Memory(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One batch: rows in log order, chained by key."""
+    """One batch, rearranged so that each key's rows stand together, in log order."""
 
-    times: Int64
-    flags: Int64
-    masks: Int64  # [word, row]
-    values: Int64  # [column, row]
+    lines: Int64  # [place, word]: the row as it will stand in the ring, then its flags
     keys: Int64  # in order of appearance
-    first: Int64  # first row of each
-    count: Int64  # rows of each
-    next: Int64  # next row of the same key
+    starts: Int64  # place of the first row of each, and the end
 
 
 @numba.njit(cache=True)
-def chain(keys, mark, groups, first, count, following):  # type: ignore[no-untyped-def]
-    """Group rows by key without sorting. `mark` is -1 for every key, before and after; gives the number of groups."""
+def arrange(keys, times, flags, masks, values, is_float, mark, found, starts, lines, places):  # type: ignore[no-untyped-def]
+    """Bring the rows of each key together without sorting; gives the number of keys. places[i]: where row i went.
+
+    masks: [word, row]; values: [column, row], floats as bits. `mark` is -1 for every key, before and after.
+    """
     n = 0
-    last = np.empty(len(keys), np.int64)
     for i in range(len(keys)):
-        g = mark[keys[i]]
-        following[i] = -1
-        if g < 0:
+        group = mark[keys[i]]
+        if group < 0:
+            group = n
             mark[keys[i]] = n
-            groups[n], first[n], count[n], last[n] = keys[i], i, 1, i
+            found[n] = keys[i]
+            starts[n] = 0
             n += 1
-        else:
-            following[last[g]] = i
-            last[g] = i
-            count[g] += 1
-    for g in range(n):
-        mark[groups[g]] = -1
+        places[i] = group
+        starts[group] += 1
+    total = 0
+    for group in range(n):
+        mark[found[group]] = -1
+        total += starts[group]
+        starts[group] = total - starts[group]
+    for i in range(len(keys)):
+        group = places[i]
+        place = starts[group]
+        starts[group] += 1
+        places[i] = place
+        lines[place, 0] = times[i]
+        width = 1
+        for m in range(masks.shape[0]):
+            lines[place, width] = masks[m, i]
+            width += 1
+        for c in range(values.shape[0]):
+            value = values[c, i]
+            if is_float[c] and value & 0x7FFFFFFFFFFFFFFF > 0x7FF0000000000000:
+                value = NAN_BITS  # one NaN for all
+            lines[place, width] = value
+            width += 1
+        lines[place, width] = flags[i]
+    for group in range(n, 0, -1):
+        starts[group] = starts[group - 1]
+    starts[0] = 0
     return n
+
+
+@numba.njit(cache=True)
+def spread_out(values, valid, places, out_values, out_valid):  # type: ignore[no-untyped-def]
+    """Lines of outputs back to columns: out[o, j] is output o of the row at places[j]. `all_valid[o]` of what it gives."""
+    all_valid = np.ones(values.shape[1], np.bool_)
+    for j in range(len(places)):
+        place = places[j]
+        for o in range(values.shape[1]):
+            out_values[o, j] = values[place, o]
+            known = valid[place, o] != 0
+            out_valid[o, j] = known
+            all_valid[o] = all_valid[o] and known
+    return all_valid
 
 
 @numba.njit
@@ -317,25 +349,27 @@ def run(plan_, memory_, batch, answers_, progress, spare_needed):  # type: ignor
         pointer(answers_.used),
     )
     state, keep, width, emitted = memory.state, plan.shape[P_KEEP], plan.shape[P_WIDTH], plan.shape[P_EMITTED]
-    line = np.empty(width, np.int64)
-    current = pointer(line)
+    lines, stride = pointer(batch.lines), width + 1
     ranks, found = np.empty(plan.shape[P_USES], np.int64), np.zeros(plan.shape[P_USES], np.bool_)
-    for group in range(progress[0], len(batch.keys)):
+    groups = len(batch.keys)
+    for group in range(progress[0], groups):
         at = batch.keys[group] * plan.shape[P_WORDS]
-        i = progress[1]
-        progress[1] = -1
-        if i < 0:
-            missing = _room(plan, memory, at, batch.count[group], spare_needed)
+        first, end = batch.starts[group], batch.starts[group + 1]
+        if group + 3 < groups:
+            _fetch_ahead(plan, memory, batch.keys[group + 3] * plan.shape[P_WORDS], batch.keys[group + 1] * plan.shape[P_WORDS])
+        if progress[1] >= 0:
+            first, progress[1] = progress[1], -1
+        else:
+            missing = _room(plan, memory, at, end - first, spare_needed)
             if missing:
                 progress[0], progress[2] = group, missing
                 return
-            i = batch.first[group]
-        while i >= 0:
+        for i in range(first, end):
             if emitted and answers.used[0] + emitted * (state[at + TAIL] - state[at + HEAD] + 1) > len(answers_.emitted):
                 progress[0], progress[1], progress[2] = group, i, EMITTED_ROOM
                 return
-            _read(plan, batch.times, batch.masks, batch.values, i, line)
-            time, held, answered = line[0], batch.flags[i] & STORED != 0, batch.flags[i] & ANSWERED != 0
+            current = offset(lines, i * stride)
+            time, held, answered = current[0], current[width] & STORED != 0, current[width] & ANSWERED != 0
             late = time < state[at + CLOCK]
             if late:
                 place = rings.first_from(state, at, memory.rows, width, state[at + HEAD], state[at + TAIL], time + 1)
@@ -350,19 +384,17 @@ def run(plan_, memory_, batch, answers_, progress, spare_needed):  # type: ignor
                 _in_order(plan, memory, at, current, time, held, answered, i, answers)
             if keep >= 0:
                 _forget(plan, memory, at, rings.earlier(state[at + CLOCK], keep), late)
-            i = batch.next[i]
-    progress[0], progress[2] = len(batch.keys), ROOM
+    progress[0], progress[2] = groups, ROOM
 
 
 @numba.njit
-def _read(plan, times, masks, values, i, line):  # type: ignore[no-untyped-def]
-    """Row i as it will stand in the ring; every NaN becomes the one NaN."""
-    line[0] = times[i]
-    mask = plan.shape[P_MASK]
-    for m in range(mask):
-        line[1 + m] = masks[m, i]
-    for c in range(plan.shape[P_COLUMNS]):
-        value = values[c, i]
-        if plan.is_float[c] and value & 0x7FFFFFFFFFFFFFFF > 0x7FF0000000000000:
-            value = NAN_BITS
-        line[1 + mask + c] = value
+def _fetch_ahead(plan, memory, far, near):  # type: ignore[no-untyped-def]
+    """Ask for the state of a key three groups on, and, by the state that is here by now, for the ends of the next key's rings."""
+    state, width = memory.state, plan.shape[P_WIDTH]
+    for word in range(0, plan.shape[P_WORDS], 8):
+        fetch_ahead(state, far + word)
+    fetch_ahead(memory.rows, rings.line(state, near, width, state[near + TAIL]))
+    for w in range(plan.shape[P_WINDOWS]):
+        place = rings.line(state, near, width, state[near + plan.windows[WINDOW * w + W_LOWER]])
+        fetch_ahead(memory.rows, place)
+        fetch_ahead(memory.rows, place + 8)

@@ -21,7 +21,7 @@ import math
 import numba
 import numpy as np
 
-from streams.features.kernel.words import MASK, U0, U1, U11, U32, U63, U64, float_of, leading_zeros, power, product
+from streams.features.kernel.words import MASK, U0, U1, U11, U32, U63, U64, leading_zeros, power, product
 
 NVALUES, ODD, ODD2, WIDE, SUM, SQUARES, ENTRY = 0, 1, 2, 3, 4, 8, 16
 UNIT = -74

@@ -17,10 +17,10 @@ from streams.errors import FeatureError
 from streams.features.kernel import snapshot
 from streams.features.kernel.answer import Answers
 from streams.features.kernel.column import FLOATS, BoolArray, Column
-from streams.features.kernel.engine import ANSWERED, EMITTED_ROOM, STORED, Batch, chain, run
-from streams.features.kernel.layout import P_EMISSIONS, P_EMITTED, P_MASK, P_OUTPUTS, layout_of, name_of
+from streams.features.kernel.engine import ANSWERED, EMITTED_ROOM, STORED, Batch, arrange, run, spread_out
+from streams.features.kernel.layout import P_EMISSIONS, P_EMITTED, P_MASK, P_OUTPUTS, P_WIDTH, layout_of, name_of
 from streams.features.kernel.memory import Keep
-from streams.features.kernel.scans import SCANS, Call, Row, Scan
+from streams.features.kernel.scans import SCANS, Call, Scan
 from streams.features.kernel.text import Value
 from streams.features.kernel.udaf import Udaf
 from streams.features.kernel.vocabulary import Vocabulary
@@ -94,18 +94,23 @@ class WindowKernel:
     def _take(self, keys: Int64, times: Int64, flags: Int64, masks: Int64, values: Int64) -> list[list[Column]]:
         rows, plan = len(keys), self._layout.plan
         self._keep.keys(int(keys.max()) + 1 if rows else 0)
-        groups, first, count, following = (np.empty(rows, np.int64) for _ in range(4))
-        n = chain(np.ascontiguousarray(keys), self._keep.mark, groups, first, count, following)
-        batch = Batch(
+        width = int(plan.shape[P_WIDTH]) + 1
+        found, starts, places = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64), np.empty(rows, np.int64)
+        lines = np.empty((rows, width), np.int64)
+        n = arrange(
+            np.array(keys, np.int64),
             np.array(times, np.int64),
             np.array(flags, np.int64),
             np.ascontiguousarray(masks),
             np.ascontiguousarray(values),
-            groups[:n],
-            first[:n],
-            count[:n],
-            following,
+            plan.is_float,
+            self._keep.mark,
+            found,
+            starts,
+            lines,
+            places,
         )
+        batch = Batch(lines, found[:n], starts[: n + 1])
         outputs, emissions = int(plan.shape[P_OUTPUTS]), int(plan.shape[P_EMISSIONS])
         answers = Answers(
             np.empty((rows, outputs), np.int64),
@@ -120,30 +125,30 @@ class WindowKernel:
             run(plan, self._keep.memory, batch, answers, progress, self._keep.spare_needed)
             group, room = int(progress[0]), int(progress[2])
             if room == EMITTED_ROOM:
-                more = int(plan.shape[P_EMITTED]) * (self._keep.held(int(groups[group])) + 1)
+                more = int(plan.shape[P_EMITTED]) * (self._keep.held(int(found[group])) + 1)
                 larger = np.empty(2 * len(answers.emitted) + more, np.int64)
                 larger[: answers.used[0]] = answers.emitted[: answers.used[0]]
                 answers = answers._replace(emitted=larger)
             elif room:
-                self._keep.grow(room, int(groups[group]), int(count[group]))
+                self._keep.grow(room, int(found[group]), int(starts[group + 1] - starts[group]))
             else:
                 break
         if self._layout.scanned:
             self._chunk = max(16, self._chunk // 2) if answers.used[0] > 4_000_000 else min(4096, 2 * self._chunk)
-        chosen = np.flatnonzero(flags & ANSWERED)
-        return self._columns(answers, chosen)
+        return self._columns(answers, places[(flags & ANSWERED) != 0])
 
     # ---------------------------------------------------------------- results
 
     def _columns(self, answers: Answers, chosen: Int64) -> list[list[Column]]:
-        every = len(chosen) == len(answers.values)
-        values = np.ascontiguousarray((answers.values if every else answers.values[chosen]).T)
-        valid = np.ascontiguousarray((answers.valid if every else answers.valid[chosen]).T).view(np.bool_)
+        outputs = answers.values.shape[1]
+        values = np.empty((outputs, len(chosen)), np.int64)
+        valid = np.empty((outputs, len(chosen)), np.bool_)
+        complete = spread_out(answers.values, answers.valid, chosen, values, valid)
         result = []
         for window, places in zip(self.store.windows, self._layout.columns, strict=True):
             result.append(
                 [
-                    self._column(aggregate, values[place], valid[place]) if place >= 0 else Column(np.empty(0, np.int64))
+                    self._column(aggregate, values[place], None if complete[place] else valid[place]) if place >= 0 else Column(np.empty(0, np.int64))
                     for aggregate, place in zip(window.aggregates, places, strict=True)
                 ]
             )
@@ -177,8 +182,7 @@ class WindowKernel:
             return [words[int(v)] if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]  # type: ignore[arg-type]
         return [v if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]
 
-    def _column(self, aggregate: Aggregate, values: Int64, valid: BoolArray) -> Column:
-        known = None if valid.all() else valid
+    def _column(self, aggregate: Aggregate, values: Int64, known: BoolArray | None) -> Column:
         name = name_of(aggregate)
         if name in ("sum", "min", "max", "lag", "first_value", "last_value", "nth_value"):
             source = self.store.columns[aggregate.arguments[0]]

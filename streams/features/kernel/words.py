@@ -73,6 +73,32 @@ def pointer(typingctx, array):  # type: ignore[no-untyped-def]
     return types.CPointer(array.dtype)(array), codegen
 
 
+@intrinsic
+def offset(typingctx, data, index):  # type: ignore[no-untyped-def]
+    """The pointer to data[index]."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.gep(args[0], [args[1]])
+
+    return data(data, types.int64), codegen
+
+
+@intrinsic
+def fetch_ahead(typingctx, data, index):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of data[index], which will be wanted soon. Any index will do."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
+        builder.call(prefetch, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), codegen
+
+
 @numba.njit(inline="always")
 def power(exponent):  # type: ignore[no-untyped-def]
     """2 ** exponent, for -1022 <= exponent <= 1023."""
