@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -103,26 +104,22 @@ def why(project: Project, prediction_id: str) -> dict[str, Any]:
     return dict(_why(project, prediction_id))
 
 
-@_answered
-def card(project: Project, version: int) -> str:
-    from streams.promotion.card import card as _card
-
-    return str(_card(project, version))
-
-
 def plan(project: Project) -> str:
     """What the feature SQL was compiled to, in words; the refusal where it is refused."""
     try:
         from streams.features.explain import explain
-        from streams.features.plan import compile_features
+        from streams.features.step import plan_of
 
-        return str(explain(compile_features(project.features_sql, project.schemas, timezone=project.timezone)))
+        return str(explain(plan_of(project)))
     except (DriftlineError, ImportError) as error:
         return str(error)
 
 
+_verifying: dict[Path, int] = {}  # projects whose rows are compared now, and how many events were replayed so far
+
+
 def verified(project: Project) -> dict[str, Any] | None:
-    """The last comparison of served feature rows with their offline values, by anybody."""
+    """The last comparison of served feature rows with their offline values: rows, different, at (wall ms), differences, or error."""
     try:
         found: dict[str, Any] = json.loads((project.state_dir / "verified.json").read_text())
         return found
@@ -130,12 +127,34 @@ def verified(project: Project) -> dict[str, Any] | None:
         return None
 
 
-@_answered
-def verify(project: Project, rows: int = 10_000) -> dict[str, Any]:
-    from streams.features.verify import verify as _verify
+def verifying(project: Project) -> int | None:
+    """Events replayed so far by a comparison under way, None when there is none."""
+    return _verifying.get(project.root)
 
-    found = _verify(project, last=rows)
-    answer = {"rows": found.rows, "different": found.different, "at": int(time.time() * 1000)}
+
+def verify(project: Project, rows: int = 10_000) -> None:
+    """Begin to compare the newest rows in the background; `verified` has the answer."""
+    if project.root not in _verifying:
+        _verifying[project.root] = 0
+        threading.Thread(target=_verify, args=(project, rows), name="verify", daemon=True).start()
+
+
+def _verify(project: Project, rows: int) -> None:
+    from streams.features.verify import verify as compare
+
+    def progress(events: int) -> None:
+        _verifying[project.root] = events
+
+    answer: dict[str, Any]
+    try:
+        found = compare(project, last=rows, progress=progress)
+        shown = [
+            f"{one.event}, {one.column}: served {one.served}, offline {one.recomputed} ({one.reason})" for one in found.differences[:20]
+        ]
+        answer = {"rows": found.rows, "different": found.different, "differences": shown}
+    except (DriftlineError, OSError) as error:
+        answer = {"error": str(error)}
+    finally:
+        _verifying.pop(project.root, None)
     project.state_dir.mkdir(exist_ok=True)
-    (project.state_dir / "verified.json").write_text(json.dumps(answer))
-    return answer
+    (project.state_dir / "verified.json").write_text(json.dumps({**answer, "at": int(time.time() * 1000)}))

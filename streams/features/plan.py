@@ -125,6 +125,8 @@ class Plan:
     def hash(self) -> str:
         """64 hex digits; equal for plans of equal meaning."""
         lines = [*describe(self.root), f"zone {self.timezone}", *(f"out {name} {kind}" for name, kind in self.columns)]
+        if any("udf_" in line or ("udaf:" in line and "udaf:_rows" not in line) for line in lines):
+            lines.append(f"functions {self.udfs.digest}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property
@@ -223,7 +225,6 @@ def describe(node: Node, depth: int = 0) -> Iterator[str]:
             for window, refs in zip(keep.spec.windows, keep.refs, strict=True):
                 yield f"{pad}  frame {window.frame}"
                 yield from (f"{pad}    {ref} = {aggregate}" for ref, aggregate in zip(refs, window.aggregates, strict=True))
-            yield from (f"{pad}  bucket {bucket}" for _, bucket in keep.long_windows)
             for union in keep.unions:
                 yield f"{pad}  union {union.columns}"
                 yield from describe(union.node, depth + 2)

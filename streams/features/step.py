@@ -113,8 +113,7 @@ def build(project: Project) -> Features:
 def plan_of(project: Project) -> Plan:
     """The compiled features.sql of a project."""
     from streams.features.plan import compile_features
-    from streams.features.udf import load
+    from streams.features.udf import of_project
 
-    functions = [str(project.model.functions)] if project.model.functions is not None else []
-    udfs = load(project.root, functions)
+    udfs = of_project(project.root, project.model.functions)
     return compile_features(project.features_sql, project.schemas, path=str(project.model.features), timezone=project.timezone, udfs=udfs)

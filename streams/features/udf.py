@@ -12,16 +12,17 @@
         def revert(self, state, value): ...                         # optional: takes out what leaves the frame
         def result(self, state): ...
 
-The project's `[model] udfs` names the modules; importing them registers what they decorate.
+`functions.py` of a project, or the file its `[model] functions` names, is imported, and what it decorates can be called.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ class Udfs:
 
     scalars: Mapping[str, ScalarUdf] = field(default_factory=dict)
     aggregates: Mapping[str, AggregateUdf] = field(default_factory=dict)
+    digest: str = ""  # sha256 of the files they came from: part of the meaning of a plan that calls them
+
+
+def of_project(root: Path, functions: Path | None) -> Udfs:
+    """The functions of a project: the file its `[model] functions` names, else functions.py where that is there, else none."""
+    if functions is not None:
+        return load(root, [str(functions)])
+    return load(root, ["functions.py"]) if (root / "functions.py").exists() else Udfs()
 
 
 def scalar(*, takes: Sequence[str], gives: str, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -96,7 +105,7 @@ def collect(modules: Iterable[object]) -> Udfs:
 
 def load(root: Path, files: Sequence[str]) -> Udfs:
     """Import the project's modules (paths relative to `root`) and collect their functions."""
-    modules = []
+    modules, digest = [], hashlib.sha256()
     for file in files:
         path = root / file
         path = path if path.suffix == ".py" else path.with_suffix(".py")
@@ -109,8 +118,9 @@ def load(root: Path, files: Sequence[str]) -> Udfs:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
+        digest.update(path.read_bytes())
         modules.append(module)
-    return collect(modules)
+    return replace(collect(modules), digest=digest.hexdigest())
 
 
 def _name(name: str) -> str:
