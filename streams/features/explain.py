@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streams.features.plan import Filter, Join, Keep, Limit, Node, Plan, Project, Scan, Windowed, describe, walk
-from streams.features.scalar import Scalar
+from streams.features.plan import Filter, Join, Keep, Limit, Node, Plan, Project, Scan, Windowed, describe, names, walk
+from streams.features.scalar import Scalar, quoted
 from streams.features.spec import Aggregate, Frame, Window
 
 # what the kernel updates as rows come and go; the others look at every row of their frame
@@ -60,8 +60,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "columns": [{"name": name, "type": str(kind)} for name, kind in plan.columns],
         "longest_ms": plan.longest_ms,
         "joins": [_join(join) for join in plan.joins],
-        "windows": [_window(keep, window, name) for keep in plan.keeps for window, name in zip(keep.spec.windows, keep.names, strict=True)],
-        "keeps": [_keep(keep) for keep in plan.keeps],
+        "windows": [
+            _window(keep, window, name, known)
+            for keep, known in _keeps(plan)
+            for window, name in zip(keep.spec.windows, keep.names, strict=True)
+        ],
+        "keeps": [_keep(keep, known) for keep, known in _keeps(plan)],
         "engines": _engines(plan),
         "tree": list(describe(plan.root)),
     }
@@ -72,19 +76,19 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"inputs by rank: {', '.join(plan.sources) or 'none'}"
     for node in walk(plan.root):
         if isinstance(node, Filter):
-            yield f"where {node.condition.sql}"
+            yield f"where {_plain(node.condition, names(node.child))}"
         elif isinstance(node, Limit):
             yield f"limit {node.rows}"
     for join in plan.joins:
         told = _join(join)
         yield f"last join {told['name']} on {told['on']}: {told['sees']}"
         yield f"    state: {told['state']}"
-    for number, keep in enumerate(plan.keeps, 1):
-        told = _keep(keep)
+    for number, (keep, known) in enumerate(_keeps(plan), 1):
+        told = _keep(keep, known)
         yield f"rows {number}: by {', '.join(told['partition_by'])} in order of {told['order_by'] or 'arrival'}, from {told['inputs']}"
         yield f"    state per key: {told['state']}"
         for window, name in zip(keep.spec.windows, keep.names, strict=True):
-            seen = _window(keep, window, name)
+            seen = _window(keep, window, name, known)
             yield f"    window {name}: {seen['frame']}" + (f", buckets of {_span(seen['bucket_ms'])}" if seen["bucket_ms"] else "")
             for way in ("incremental", "rescanned"):
                 if seen[way]:
@@ -94,11 +98,21 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "output: " + ", ".join(f"{name} {kind}" for name, kind in plan.columns)
 
 
+def _keeps(plan: Plan) -> Iterator[tuple[Keep, Mapping[str, str]]]:
+    """The rows kept, and how the user calls their columns."""
+    for node in walk(plan.root):
+        if isinstance(node, Windowed):
+            known = names(node.child)
+            for keep in node.keeps:
+                yield keep, known
+
+
 def _join(join: Join) -> dict[str, Any]:
-    on = [f"{_plain(left)} = {_plain(right)}" for left, right in join.keys]
+    both, theirs = names(join), names(join.right)
+    on = [f"{_plain(left, both)} = {_plain(right, theirs)}" for left, right in join.keys]
     if join.residual is not None:
-        on.append(_plain(join.residual))
-    sees = f"the greatest {_plain(join.order)}" if join.order is not None else "the latest"
+        on.append(_plain(join.residual, both))
+    sees = f"the greatest {_plain(join.order, theirs)}" if join.order is not None else "the latest"
     if join.descending:
         sees = sees.replace("greatest", "least")
     whole = join.residual is not None
@@ -106,22 +120,22 @@ def _join(join: Join) -> dict[str, Any]:
         "name": join.name,
         "on": " and ".join(on) or "true",
         "sees": f"{sees} of the right rows before the event",
-        "order_by": _plain(join.order) if join.order is not None else None,
+        "order_by": _plain(join.order, theirs) if join.order is not None else None,
         "state": "every right row, searched backwards from the newest" if whole else "one right row a key",
         "kernel": not whole,
         "source": join.right.table if isinstance(join.right, Scan) else None,
     }
 
 
-def _keep(keep: Keep) -> dict[str, Any]:
+def _keep(keep: Keep, known: Mapping[str, str]) -> dict[str, Any]:
     frames = [window.frame for window in keep.spec.windows]
     unbounded = any(frame.start is None for frame in frames)
     held = "all rows of the key" if unbounded else " and ".join(filter(None, (_ranged(frames), _counted(frames))))
     width = 16 + sum(12 if str(kind) == "STRING" else 9 for kind in keep.spec.columns)
     sides = [_source(union.node) for union in keep.unions]
     return {
-        "partition_by": [_plain(key) for key in keep.keys],
-        "order_by": _plain(keep.order) if keep.order is not None else None,
+        "partition_by": [_plain(key, known) for key in keep.keys],
+        "order_by": _plain(keep.order, known) if keep.order is not None else None,
         "inputs": "the UNION only, and the row itself"
         if not keep.stored
         else "its own rows" + (f" and {', '.join(sides)}" if sides else ""),
@@ -143,17 +157,17 @@ def _counted(frames: list[Frame]) -> str:
     return f"the last {max(counts) + 1} rows" if counts else ""
 
 
-def _window(keep: Keep, window: Window, name: str) -> dict[str, Any]:
+def _window(keep: Keep, window: Window, name: str, known: Mapping[str, str]) -> dict[str, Any]:
     def shown(aggregate: Aggregate) -> str:
-        given = [_plain(keep.columns[i]) for i in aggregate.arguments] + [repr(parameter) for parameter in aggregate.parameters]
+        given = [_plain(keep.columns[i], known) for i in aggregate.arguments] + [repr(parameter) for parameter in aggregate.parameters]
         return f"{aggregate.function}({', '.join(given) or '*'})"
 
     fast = [shown(a) for a in window.aggregates if a.function in INCREMENTAL]
     slow = [shown(a) for a in window.aggregates if a.function not in INCREMENTAL]
     return {
         "name": name,
-        "partition_by": [_plain(key) for key in keep.keys],
-        "order_by": _plain(keep.order) if keep.order is not None else None,
+        "partition_by": [_plain(key, known) for key in keep.keys],
+        "order_by": _plain(keep.order, known) if keep.order is not None else None,
         "frame": _frame(window.frame),
         "bucket_ms": dict(keep.long_windows).get(name),
         "incremental": fast,
@@ -212,6 +226,11 @@ def _engines(plan: Plan) -> Mapping[str, int]:
     return {"passed": passed, "kernel": aggregates, "duckdb": len(computed)}
 
 
-def _plain(scalar: Scalar | None) -> str:
-    """An expression without the quotes of its columns."""
-    return scalar.sql.replace('"', "") if scalar is not None else ""
+def _plain(scalar: Scalar | None, known: Mapping[str, str]) -> str:
+    """An expression with the user's names of its columns."""
+    if scalar is None:
+        return ""
+    sql = scalar.sql
+    for ref in sorted(scalar.refs, key=len, reverse=True):
+        sql = sql.replace(quoted(ref), known.get(ref, ref))
+    return sql

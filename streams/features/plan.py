@@ -38,6 +38,7 @@ class Project:
 
     child: Node
     outputs: tuple[tuple[str, Scalar], ...]
+    names: tuple[str, ...] = field(default=(), compare=False)  # how the user calls them
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,17 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def names(node: Node) -> dict[str, str]:
+    """How the user calls the columns of a node."""
+    if isinstance(node, Scan):
+        return {f.ref: f.ref for f in node.fields}
+    if isinstance(node, Project):
+        return {ref: name for (ref, _), name in zip(node.outputs, node.names or [ref for ref, _ in node.outputs], strict=True)}
+    if isinstance(node, Join):
+        return names(node.left) | {node.prefix + ref: f"{node.name}.{name.split('.')[-1]}" for ref, name in names(node.right).items()}
+    return {} if isinstance(node, Single) else names(node.child)
 
 
 def _origin(node: Node, ref: str) -> tuple[str, str] | None:

@@ -232,7 +232,7 @@ class Selects:
         if keeps:
             body = Windowed(body, keeps)
         projected = tuple((f"p{i}", _typed(scalar)) for i, (_, scalar) in enumerate(outputs))
-        body = Project(body, projected)
+        body = Project(body, projected, tuple(name for name, _ in outputs))
         limit = node.args.get("limit")
         if limit is not None:
             body = Limit(body, self._limit(limit))
