@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from streams.worker.status import write_status
 
 log = logging.getLogger(__name__)
 STATUS_S = 1.0
+STOP_S = 15.0
 SESSION_S = 6.0  # the smallest a broker takes by default
 
 
@@ -115,6 +117,10 @@ def _frame(app: faust.App, drive: Drive) -> None:
                 raise
 
         async def on_stop(self) -> None:
+            # a broker that is gone can make clients wait long; what is not committed by then is as if it had never been read
+            overdue = threading.Timer(STOP_S, os._exit, [1])
+            overdue.daemon = True
+            overdue.start()
             await drive.stop()
 
 

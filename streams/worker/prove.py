@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import kafka.errors
 import numpy as np
 
 from connectors.broker import EmbeddedBroker
@@ -43,6 +44,8 @@ from streams.worker.write import Topics
 Say = Callable[[str], None]
 PER_S = 2_000  # events sent a second
 CHUNK = 200
+FIRST = 1_600_000_000_000  # event time (ms) of the first event
+LAST = FIRST + 365 * 86_400_000  # past all that can be sent
 PATIENCE_S = 300.0
 COMPARED = ("features", "dead-letters", "late")
 _PROJECT = """
@@ -185,7 +188,8 @@ def _torn(project: Project, broker: EmbeddedBroker, kills: int, dice: random.Ran
                     os.kill(running.pid, signal.SIGKILL)
                 _again(broker)
         stop.set()
-        sending.join(120)
+        sending.join(PATIENCE_S)
+        _end(project)
         say("waiting until everything sent is committed")
         _caught_up(project, process, start)
     return killed
@@ -258,33 +262,42 @@ def _commits(project: Project) -> int:
 
 
 def _send(project: Project, stop: threading.Event, seed: int) -> None:
-    """Send until told to stop, then a last watermark; what the broker's death makes double in the log is double for both runs."""
+    """Send until told to stop; what the broker's death makes double in the log is double for both runs."""
     dice = np.random.default_rng(seed)
-    at, sources = 1_700_000_000_000 - 30 * 86_400_000, list(project.sources.values())
-    producer: ColumnarProducer | None = None
-    last = False
-    while not last:
-        last = stop.is_set()
+    at, sources = FIRST, list(project.sources.values())
+    while not stop.is_set():
         begun = time.monotonic()
-        try:
-            producer = producer or ColumnarProducer(project.kafka())
+
+        def round_of(producer: ColumnarProducer, at: int = at) -> None:
             for source in sources:
                 for partition in range(source.partitions):
                     _chunk(producer, project, source, partition, at, dice)
             producer.flush()
-            _mark(producer, project, sources, at + CHUNK * 1000 if not last else at + 86_400_000)
-            producer.flush()
-        except DriftlineError:
-            if producer is not None:
-                producer.close()
-            producer = None
-            time.sleep(0.5)
-            last = False
-            continue
+            _mark(producer, project, sources, at + CHUNK * 1000)
+
+        _sent(project, round_of, stop)
         at += CHUNK * 1000
         time.sleep(max(CHUNK * len(sources) / PER_S - (time.monotonic() - begun), 0))
-    if producer is not None:
-        producer.close()
+
+
+def _end(project: Project) -> None:
+    """The last watermark: nothing that was sent waits for more."""
+    _sent(project, lambda producer: _mark(producer, project, list(project.sources.values()), LAST), threading.Event())
+
+
+def _sent(project: Project, send: Callable[[ColumnarProducer], None], stop: threading.Event) -> None:
+    """Send with a producer of its own until the broker has it; the broker may die meanwhile."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with ColumnarProducer({**project.kafka(), "delivery_timeout_ms": 5_000, "request_timeout_ms": 3_000}) as producer:
+                send(producer)
+                producer.flush()
+            return
+        except (DriftlineError, kafka.errors.KafkaError):
+            if stop.is_set() or time.monotonic() > deadline:
+                return
+            time.sleep(0.5)
 
 
 def _chunk(producer: ColumnarProducer, project: Project, source: Source, partition: int, at: int, dice: np.random.Generator) -> None:
