@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before the first, second, ... start again
 STEADY = 60.0  # seconds of life after which the pauses begin anew
 LOG_BYTES = 20 * 1024 * 1024
+_NOISE = re.compile(r"\s*(nanobind: |- leaked |- \.\.\. skipped|See https://nanobind)")  # DuckDB's farewell when a process ends early
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class ChildState:
 
 
 class Child:
-    """A process of `up`. `once` says that an end with status 0 is its proper end."""
+    """A process of `up`. `command` is asked for at each start; `once` says that an end with status 0 is its proper end."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, *, environ: Mapping[str, str], once: bool = False) -> None:
+    def __init__(
+        self, name: str, command: Callable[[], Sequence[str]], log: Path, *, environ: Mapping[str, str], once: bool = False
+    ) -> None:
         self.name = name
-        self.command = list(command)
+        self._command = command
         self.log = log
         self.once = once
         self.restarts = 0
@@ -56,7 +60,7 @@ class Child:
         with open(self.log, "ab") as log:
             self._from = log.tell()
             self._process = subprocess.Popen(
-                self.command,
+                list(self._command()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -90,6 +94,14 @@ class Child:
         self.last_error = (_last_words(self.log, self._from) if status > 0 else "") or _status_words(status)
         why = "" if self.last_error == _status_words(status) else f": {self.last_error}"
         return f"{self.name} ended ({_status_words(status)}), starts again in {pause:g} s{why}\n  its log: {self.log}"
+
+    def listens(self, port: int) -> bool:
+        """Whether this very process listens there: another one's port would answer too."""
+        try:
+            found = psutil.Process(self._process.pid).net_connections("tcp") if self._process is not None else []
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
     def ask_to_stop(self) -> None:
         self.state = "stopped" if self.state != "ended" else "ended"
@@ -159,7 +171,7 @@ def _last_words(log: Path, since: int) -> str:
     try:
         with open(log, "rb") as file:
             file.seek(max(since, log.stat().st_size - 8192))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip() and not _NOISE.match(line)]
     except OSError:
         return ""
     return lines[-1][:400] if lines else ""

@@ -38,6 +38,7 @@ class Supervisor:
         self._stopping = False
         self._broker = EmbeddedBroker(project.state_dir) if project.embedded else None
         self._bootstrap = ""
+        self._port = 0
         self._started = time.time()
         self._settings = settings
         self._with_dashboard = with_dashboard
@@ -104,7 +105,7 @@ class Supervisor:
                     self._say(news)
                     written = 0.0
             self._watch_broker()
-            if not announced and (self.url is None or _listens(self.url)):
+            if not announced and all(child.listens(self._port) for child in self._children if child.name == "dashboard"):
                 announced = True
                 written = 0.0
                 ready()
@@ -147,12 +148,16 @@ class Supervisor:
         command = [sys.executable, "-m", "streams.cli", *arguments, "--project", str(self.project.root)]
         for setting in self._settings:
             command += ["--set", setting]
-        return Child(name, command, self._log(name), environ=_environ(), once=once)
+        return Child(name, lambda: command, self._log(name), environ=_environ(), once=once)
 
     def _dashboard(self) -> Child:
-        port = free_port(self.project.dashboard.host, self.project.dashboard.port)
-        self.url = f"http://{self.project.dashboard.host}:{port}"
-        command = [sys.executable, "-m", "dashboard", str(self.project.root), "--host", self.project.dashboard.host, "--port", str(port)]
+        host = self.project.dashboard.host
+
+        def command() -> list[str]:
+            self._port = free_port(host, self.project.dashboard.port)  # anew at each start: somebody else may have come first
+            self.url = f"http://{host}:{self._port}"
+            return [sys.executable, "-m", "dashboard", str(self.project.root), "--host", host, "--port", str(self._port)]
+
         return Child("dashboard", command, self._log("dashboard"), environ=_environ())
 
     def _unfinished_replays(self) -> list[Child]:
@@ -182,15 +187,6 @@ def free_port(host: str, first: int) -> int:
                 continue
             return port
     raise DriftlineError(f"No port from {first} to {first + 199} is free on {host}; name another one in [dashboard] port.")
-
-
-def _listens(url: str) -> bool:
-    host, port = url.removeprefix("http://").rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _environ() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,7 +133,10 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
 def test_a_child_starts_again_with_a_growing_pause_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     child = Child(
-        "worker", [sys.executable, "-c", "raise SystemExit('no such topic')"], tmp_path / "logs" / "worker.log", environ=dict(os.environ)
+        "worker",
+        lambda: [sys.executable, "-c", "raise SystemExit('no such topic')"],
+        tmp_path / "logs" / "worker.log",
+        environ=dict(os.environ),
     )
     said: list[str] = []
 
@@ -153,7 +157,7 @@ def test_a_child_starts_again_with_a_growing_pause_and_says_why(tmp_path: Path) 
 
 def test_a_child_that_is_to_run_once_may_end(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
-    child = Child("replay", [sys.executable, "-c", "pass"], tmp_path / "logs" / "replay.log", environ=dict(os.environ), once=True)
+    child = Child("replay", lambda: [sys.executable, "-c", "pass"], tmp_path / "logs" / "replay.log", environ=dict(os.environ), once=True)
     child.start()
     until(lambda: child.watch() == "replay is done", 30)
     assert child.snapshot().state == "ended"
@@ -162,8 +166,24 @@ def test_a_child_that_is_to_run_once_may_end(tmp_path: Path) -> None:
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    child = Child("deaf", [sys.executable, "-c", code], tmp_path / "logs" / "deaf.log", environ=dict(os.environ))
+    child = Child("deaf", lambda: [sys.executable, "-c", code], tmp_path / "logs" / "deaf.log", environ=dict(os.environ))
     child.start()
     until(lambda: "deaf" in child.log.read_text(), 30)
     child.ask_to_stop()
     assert child.wait(0.3) is False
+
+
+def test_only_its_own_port_counts(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", 0))
+        mine.listen()
+        taken = mine.getsockname()[1]
+        code = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(60)"
+        child = Child("listener", lambda: [sys.executable, "-c", code], tmp_path / "logs" / "listener.log", environ=dict(os.environ))
+        child.start()
+        until(lambda: child.log.read_text().strip().isdigit(), 60)
+        assert child.listens(int(child.log.read_text()))
+        assert not child.listens(taken)
+        child.ask_to_stop()
+        assert child.wait(5)
