@@ -9,8 +9,8 @@ import streamlit as st
 
 from dashboard import parts, theme
 from dashboard.desk import dark, desk
-from dashboard.palette import palette
 from dashboard.pages import PAGES
+from dashboard.palette import palette
 from streams.errors import DriftlineError
 
 st.set_page_config(page_title="Driftline", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
@@ -23,7 +23,8 @@ except (DriftlineError, OSError) as error:
     st.stop()
 
 pages = [
-    st.Page(functools.partial(page.show, opened), title=page.TITLE, url_path=page.NAME, default=place == 0) for place, page in enumerate(PAGES)
+    st.Page(functools.partial(page.show, opened), title=page.TITLE, url_path=page.NAME, default=place == 0)
+    for place, page in enumerate(PAGES)
 ]
 chosen = st.navigation(pages, position="top")
 st.session_state["pages"] = dict(zip((page.NAME for page in PAGES), pages, strict=True))

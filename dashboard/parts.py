@@ -19,7 +19,9 @@ def head_line(desk: Desk, page: str) -> None:
     now = head(desk.cursor())
     st.html(_head(now, desk, page))
     if now.error:
-        failure("The wished model cannot be loaded", now.error, "Roll back on Models, or promote another version; the champion goes on serving.")
+        failure(
+            "The wished model cannot be loaded", now.error, "Roll back on Models, or promote another version; the champion goes on serving."
+        )
     if desk.reader.trouble:
         failure("The broker does not answer", desk.reader.trouble, f"<code>driftline up {escape(str(desk.project.root))}</code>", html=True)
 
@@ -75,19 +77,32 @@ def note(text: str) -> None:
 
 
 def facts(pairs: dict[str, str]) -> None:
-    st.html('<div class="dl-facts">' + "".join(f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in pairs.items()) + "</div>")
+    st.html(
+        '<div class="dl-facts">'
+        + "".join(f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in pairs.items())
+        + "</div>"
+    )
 
 
 def key(*entries: tuple[str, str, str]) -> None:
     """A legend in words: (meaning, colour, '' | 'dash' | 'band')."""
     st.html(
-        "".join(f'<span class="dl-key"><i class="dl-{style or "line"}" style="color: {colour}"></i>{escape(name)}</span>' for name, colour, style in entries)
+        "".join(
+            f'<span class="dl-key"><i class="dl-{style or "line"}" style="color: {colour}"></i>{escape(name)}</span>'
+            for name, colour, style in entries
+        )
     )
 
 
 def period(default: str = "30d") -> str:
     """The window of event time, kept in the URL."""
     chosen = st.segmented_control(
-        "Window of event time", list(PERIODS), default=default, required=True, key="window", bind="query-params", label_visibility="collapsed"
+        "Window of event time",
+        list(PERIODS),
+        default=default,
+        required=True,
+        key="window",
+        bind="query-params",
+        label_visibility="collapsed",
     )
     return str(chosen or default)

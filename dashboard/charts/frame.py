@@ -35,7 +35,15 @@ def finish(chart: Any, palette: Palette, height: int | None = 220) -> Any:
             titleFontWeight="normal",
             labelPadding=6,
         )
-        .configure_legend(labelColor=palette.faint, titleColor=palette.faint, labelFontSize=12, titleFontSize=12, titleFontWeight="normal", orient="top", offset=4)
+        .configure_legend(
+            labelColor=palette.faint,
+            titleColor=palette.faint,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            orient="top",
+            offset=4,
+        )
         .configure_title(color=palette.text, fontSize=13, anchor="start", fontWeight="normal")
     )
 
@@ -47,7 +55,13 @@ def bounds(window: Window) -> list[Any]:
 
 def time_axis(window: Window, field: str = "time", *, title: bool = True, labels: bool = True, **more: Any) -> alt.X:
     axis = alt.Axis(grid=False, labels=labels, ticks=labels, tickCount=8, labelOverlap=True, labelFlush=True)
-    return alt.X(f"{field}:T", title=f"event time ({window.zone})" if title else None, scale=alt.Scale(domain=bounds(window), clamp=True), axis=axis, **more)
+    return alt.X(
+        f"{field}:T",
+        title=f"event time ({window.zone})" if title else None,
+        scale=alt.Scale(domain=bounds(window), clamp=True),
+        axis=axis,
+        **more,
+    )
 
 
 def value_axis(field: str, title: str | None, *, zero: bool = False, format: str | None = None, **more: Any) -> alt.Y:
@@ -71,7 +85,9 @@ def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: 
         scale=alt.Scale(domain=["alarm", "retraining", "version"], range=[palette.alarm, palette.challenger, palette.champion]),
         legend=None,
     )
-    base = alt.Chart(rows).encode(x=time_axis(window), color=colour, tooltip=[alt.Tooltip("time_text:N", title="at"), alt.Tooltip("text:N", title="what")])
+    base = alt.Chart(rows).encode(
+        x=time_axis(window), color=colour, tooltip=[alt.Tooltip("time_text:N", title="at"), alt.Tooltip("text:N", title="what")]
+    )
     lines = base.mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
     if not words_shown:
         return lines

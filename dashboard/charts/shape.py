@@ -37,7 +37,9 @@ def sides(bars: pd.DataFrame, words: bool, palette: Palette, feature: str) -> An
             .encode(
                 x=alt.X("value:N", sort=order, title=feature, axis=alt.Axis(labelAngle=-40, labelOverlap=True, ticks=False)),
                 xOffset=alt.XOffset("side:N", sort=["reference", "current"]),
-                y=alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=4, minExtent=frame.LEFT, maxExtent=frame.LEFT)),
+                y=alt.Y(
+                    "share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=4, minExtent=frame.LEFT, maxExtent=frame.LEFT)
+                ),
                 color=colour,
                 tooltip=[alt.Tooltip("value:N", title=feature), *tips],
             )
@@ -65,7 +67,9 @@ def distribution(values: pd.DataFrame, palette: Palette, feature: str) -> Any:
     chart = (
         alt.Chart(counted)
         .mark_bar(color=palette.current)
-        .encode(y=alt.Y("value:N", sort="-x", title=None), x=alt.X("n:Q", title="rows"), tooltip=["value:N", alt.Tooltip("n:Q", format=",")])
+        .encode(
+            y=alt.Y("value:N", sort="-x", title=None), x=alt.X("n:Q", title="rows"), tooltip=["value:N", alt.Tooltip("n:Q", format=",")]
+        )
     )
     return frame.finish(chart, palette, 22 * len(counted) + 50)
 
@@ -74,19 +78,28 @@ def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> 
     """Difference with its interval, all rows first, then by segment; right of the margin the challenger is better."""
     rows = rows.dropna(subset=["difference"]).copy()
     rows["side"] = [
-        "challenger better" if low is not None and low > margin else "champion better" if high is not None and high < -margin else "not told apart"
+        "challenger better"
+        if low is not None and low > margin
+        else "champion better"
+        if high is not None and high < -margin
+        else "not told apart"
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
     order = rows["name"].tolist()
     colour = alt.Color(
         "side:N",
         scale=alt.Scale(
-            domain=["challenger better", "not told apart", "champion better"], range=[palette.challenger, palette.reference, palette.champion]
+            domain=["challenger better", "not told apart", "champion better"],
+            range=[palette.challenger, palette.reference, palette.champion],
         ),
         title=None,
     )
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=140, ticks=False, domain=False))
-    tips = ["name:N", *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("difference", "low", "high")), alt.Tooltip("rows:Q", format=",")]
+    tips = [
+        "name:N",
+        *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("difference", "low", "high")),
+        alt.Tooltip("rows:Q", format=","),
+    ]
     base = alt.Chart(rows).encode(y=y, color=colour, tooltip=tips)
     title = f"difference in {metric}: worse ⟵ challenger ⟶ better"
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=alt.Axis(format="+.3f", tickCount=6)), x2="high:Q")
@@ -97,23 +110,44 @@ def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> 
 
 def calibration(rows: pd.DataFrame, palette: Palette) -> Any:
     """Observed against predicted; on the diagonal a score means what it says."""
-    colour = alt.Color("side:N", scale=alt.Scale(domain=["champion", "challenger"], range=[palette.champion, palette.challenger]), title=None)
+    colour = alt.Color(
+        "side:N", scale=alt.Scale(domain=["champion", "challenger"], range=[palette.champion, palette.challenger]), title=None
+    )
     scale = alt.Scale(domain=[0, 1])
     line = alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]})).mark_line(color=palette.reference, strokeDash=[3, 3], strokeWidth=1)
     base = alt.Chart(rows).encode(
         x=alt.X("predicted:Q", scale=scale, title="predicted", axis=alt.Axis(format="%", tickCount=5)),
         y=alt.Y("observed:Q", scale=scale, title="observed", axis=alt.Axis(format="%", tickCount=5)),
         color=colour,
-        tooltip=["side:N", alt.Tooltip("predicted:Q", format=".1%"), alt.Tooltip("observed:Q", format=".1%"), alt.Tooltip("rows:Q", format=",")],
+        tooltip=[
+            "side:N",
+            alt.Tooltip("predicted:Q", format=".1%"),
+            alt.Tooltip("observed:Q", format=".1%"),
+            alt.Tooltip("rows:Q", format=","),
+        ],
     )
-    return frame.finish(line.encode(x="x:Q", y="y:Q") + base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=45, opacity=1), palette, 260)
+    return frame.finish(
+        line.encode(x="x:Q", y="y:Q") + base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=45, opacity=1), palette, 260
+    )
 
 
 def by_segment(rows: pd.DataFrame, palette: Palette) -> Any:
     """Observed and predicted rate by value of a segment: a gap is where the model is wrong."""
-    base = alt.Chart(rows).encode(y=alt.Y("value:N", sort=alt.EncodingSortField("rows", order="descending"), title=None, axis=alt.Axis(ticks=False, domain=False, minExtent=frame.LEFT)))
+    base = alt.Chart(rows).encode(
+        y=alt.Y(
+            "value:N",
+            sort=alt.EncodingSortField("rows", order="descending"),
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, minExtent=frame.LEFT),
+        )
+    )
     tips = ["value:N", alt.Tooltip("observed:Q", format=".1%"), alt.Tooltip("predicted:Q", format=".1%"), alt.Tooltip("log_loss:Q", format=".4f"), alt.Tooltip("rows:Q", title="labelled", format=",")]  # fmt: skip
-    x = alt.X("predicted:Q", title="predicted (open) and observed (filled) rate", axis=alt.Axis(format="%", tickCount=5), scale=alt.Scale(zero=False))
+    x = alt.X(
+        "predicted:Q",
+        title="predicted (open) and observed (filled) rate",
+        axis=alt.Axis(format="%", tickCount=5),
+        scale=alt.Scale(zero=False),
+    )
     gap = base.mark_rule(color=palette.reference, strokeWidth=2).encode(x=x, x2="observed:Q")
     predicted = base.mark_point(size=70, color=palette.current, filled=False).encode(x="predicted:Q", tooltip=tips)
     observed = base.mark_point(size=70, color=palette.current, filled=True, opacity=1).encode(x="observed:Q", tooltip=tips)

@@ -23,7 +23,9 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
             x2="until:T",
             y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5, minExtent=frame.LEFT, maxExtent=frame.LEFT, grid=False)),
             y2="high:Q",
-            color=alt.Color("share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt", interpolate="rgb"), legend=None),
+            color=alt.Color(
+                "share:Q", scale=alt.Scale(range=[palette.ground, palette.current], type="sqrt", interpolate="rgb"), legend=None
+            ),
             tooltip=[
                 alt.Tooltip("time_text:N", title="from"),
                 alt.Tooltip("low:Q", title="score from", format=".2f"),
@@ -37,7 +39,12 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
     line = (
         alt.Chart(means)
         .mark_line(color=palette.text, strokeWidth=2, interpolate="monotone")
-        .encode(x=frame.time_axis(window), y="mean:Q", detail="version:N", tooltip=["time_text:N", alt.Tooltip("mean:Q", format=".3f"), "version:O"])
+        .encode(
+            x=frame.time_axis(window),
+            y="mean:Q",
+            detail="version:N",
+            tooltip=["time_text:N", alt.Tooltip("mean:Q", format=".3f"), "version:O"],
+        )
     )
     lines = pd.DataFrame(
         {"time": versions["since"], "kind": "version", "text": [f"Version {int(version)}" for version in versions["version"]]}
@@ -48,14 +55,22 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
 
 
 def quality(
-    measured: pd.DataFrame, estimated: pd.DataFrame, reference: pd.DataFrame, marks: pd.DataFrame, palette: Palette, window: Window, title: str
+    measured: pd.DataFrame,
+    estimated: pd.DataFrame,
+    reference: pd.DataFrame,
+    marks: pd.DataFrame,
+    palette: Palette,
+    window: Window,
+    title: str,
 ) -> Any:
     """Measured with its band, estimated before labels (dashed), the reference's band in grey, alarms and takeovers as marks."""
     layers: list[Any] = []
     if not reference.empty:
         row = reference.iloc[[0]]
         if row[["low", "high"]].notna().all(axis=None):
-            layers.append(alt.Chart(row).mark_rect(color=palette.reference, opacity=0.2).encode(y=frame.value_axis("low", title), y2="high:Q"))
+            layers.append(
+                alt.Chart(row).mark_rect(color=palette.reference, opacity=0.2).encode(y=frame.value_axis("low", title), y2="high:Q")
+            )
         layers.append(alt.Chart(row).mark_rule(color=palette.reference, strokeWidth=1.5).encode(y=frame.value_axis("value", title)))
     if not measured.empty:
         rows = frame.when(measured)
@@ -68,16 +83,25 @@ def quality(
                 .mark_area(color=palette.current, opacity=0.18)
                 .encode(x=frame.time_axis(window), y=frame.value_axis("low", title), y2="high:Q")
             )
-        layers.append(alt.Chart(rows).mark_line(color=palette.current, strokeWidth=2).encode(x=frame.time_axis(window), y=frame.value_axis("value", title)))
         layers.append(
-            alt.Chart(rows).mark_point(size=60, opacity=0, filled=True).encode(x=frame.time_axis(window), y=frame.value_axis("value", title), tooltip=tips)
+            alt.Chart(rows)
+            .mark_line(color=palette.current, strokeWidth=2)
+            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title))
+        )
+        layers.append(
+            alt.Chart(rows)
+            .mark_point(size=60, opacity=0, filled=True)
+            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title), tooltip=tips)
         )
     if not estimated.empty:
         layers.append(
             alt.Chart(frame.when(estimated))
             .mark_line(color=palette.current, strokeWidth=1.5, strokeDash=[5, 4])
-            .encode(x=frame.time_axis(window), y=frame.value_axis("value", title),
-                    tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")])  # fmt: skip
+            .encode(
+                x=frame.time_axis(window),
+                y=frame.value_axis("value", title),
+                tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")],
+            )  # fmt: skip
         )
     if not marks.empty:
         layers.append(frame.marks(marks, palette, window))
@@ -99,7 +123,9 @@ def labels(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
             x2="until:T",
             y=frame.value_axis("low", "predictions", zero=True, format="~s"),
             y2="high:Q",
-            color=alt.Color("state:N", scale=alt.Scale(domain=order, range=[palette.current, palette.reference, palette.watch]), title=None),
+            color=alt.Color(
+                "state:N", scale=alt.Scale(domain=order, range=[palette.current, palette.reference, palette.watch]), title=None
+            ),
             tooltip=[alt.Tooltip("time_text:N", title="from"), "state:N", alt.Tooltip("n:Q", title="predictions", format=",")],
         )
     )
@@ -161,11 +187,17 @@ def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
     rows = frame.when(rows)
     base = alt.Chart(rows)
     return frame.finish(
-        base.mark_line(color=palette.reference, strokeWidth=1.5).encode(x=frame.time_axis(window), y=frame.value_axis("reference", "mean score"))
+        base.mark_line(color=palette.reference, strokeWidth=1.5).encode(
+            x=frame.time_axis(window), y=frame.value_axis("reference", "mean score")
+        )
         + base.mark_line(color=palette.current, strokeWidth=2).encode(
             x=frame.time_axis(window),
             y=frame.value_axis("mean", "mean score"),
-            tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("reference:Q", format=".4f")],
+            tooltip=[
+                alt.Tooltip("time_text:N", title="until"),
+                alt.Tooltip("mean:Q", format=".4f"),
+                alt.Tooltip("reference:Q", format=".4f"),
+            ],
         ),
         palette,
         150,
@@ -181,7 +213,11 @@ def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
             rows.append({"name": name, "time": row.trained_from, "until": row.trained_to, "kind": "trained on"})
         if pd.notna(row.since) and pd.notna(row.until):
             rows.append({"name": name, "time": row.since, "until": row.until, "kind": "serves" if row.serving else "served"})
-    table = frame.when(pd.DataFrame(rows), "time", "until") if rows else pd.DataFrame(columns=["name", "time", "until", "kind", "time_text", "until_text"])
+    table = (
+        frame.when(pd.DataFrame(rows), "time", "until")
+        if rows
+        else pd.DataFrame(columns=["name", "time", "until", "kind", "time_text", "until_text"])
+    )
     kinds = ["trained on", "served", "serves"]
     base = alt.Chart(table).encode(
         x=frame.time_axis(window), x2="until:T",

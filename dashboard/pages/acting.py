@@ -19,7 +19,9 @@ def person(desk: Desk, place: str) -> str | None:
     open_to_others = desk.project.dashboard.host not in ("127.0.0.1", "localhost", "::1")
     password = os.environ.get("DRIFTLINE_DASHBOARD_PASSWORD")
     if open_to_others and not password:
-        parts.warning("This dashboard can be reached by others and has no password, so nothing can be changed here. Set DRIFTLINE_DASHBOARD_PASSWORD and start it again.")
+        parts.warning(
+            "This dashboard can be reached by others and has no password, so nothing can be changed here. Set DRIFTLINE_DASHBOARD_PASSWORD and start it again."
+        )
         return None
     if known:
         return str(known)
@@ -43,7 +45,7 @@ def retrain(desk: Desk, reason: str | None) -> None:
         st.session_state.pop("asked")
     with st.container(horizontal=True, vertical_alignment="center"):
         running = current is not None and current.active
-        with st.popover("Running" if running or asked and current is None else "Retrain", type="primary", disabled=running, icon=None):
+        with st.popover("Running" if running or (asked and current is None) else "Retrain", type="primary", disabled=running, icon=None):
             who = person(desk, "retrain")
             st.session_state.setdefault("reason", reason or "")
             said = st.text_area("Reason", key="reason", height=96)
@@ -61,7 +63,9 @@ def retrain(desk: Desk, reason: str | None) -> None:
             parts.note("Run requested; it appears as soon as the runner has taken it.")
             _link(desk, "retraining", "Watch the run", run=str(asked))
         elif reason:
-            parts.note("Trains a challenger on all labels known now. The champion goes on serving; nothing is replaced before you have compared.")
+            parts.note(
+                "Trains a challenger on all labels known now. The champion goes on serving; nothing is replaced before you have compared."
+            )
     if refused := st.session_state.pop("refused", None):
         parts.failure("The run could not be requested", str(refused), f"Is the broker running? driftline up {desk.project.root}")
     failed = next(iter(runs.runs(desk.cursor())), None)
@@ -70,7 +74,12 @@ def retrain(desk: Desk, reason: str | None) -> None:
 
 
 def failed_run(run: runs.Run) -> None:
-    parts.failure(runs.sentence(run), str(run.body.get("error") or "no reason was recorded"), runs.advice(run), tail="\n".join((run.body.get("log_tail") or [])[-12:]) or None)
+    parts.failure(
+        runs.sentence(run),
+        str(run.body.get("error") or "no reason was recorded"),
+        runs.advice(run),
+        tail="\n".join((run.body.get("log_tail") or [])[-12:]) or None,
+    )
 
 
 def _link(desk: Desk, page: str, label: str, **query: str) -> None:
@@ -105,7 +114,9 @@ def report(desk: Desk) -> None:
     if answer.error:
         parts.failure("The report could not be made", answer.error, "driftline report makes it in a terminal.")
     else:
-        st.download_button("Download the report", answer.value.read_bytes(), answer.value.name, "text/html", key="report_file", on_click="ignore")
+        st.download_button(
+            "Download the report", answer.value.read_bytes(), answer.value.name, "text/html", key="report_file", on_click="ignore"
+        )
 
 
 def decide(desk: Desk, run: runs.Run) -> None:

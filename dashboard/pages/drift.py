@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, parts, words
+from dashboard import parts, words
 from dashboard.charts import shape, time
 from dashboard.desk import REFRESH, Desk
 from dashboard.pages import acting
@@ -25,7 +25,11 @@ def show(desk: Desk) -> None:
             parts.sentence("Nothing has been compared with a reference yet.")
             every = desk.project.drift.check_every_ms
             when = f"every {words.age(every)} of event time" if every else f"every {desk.project.drift.check_every_rows:,} predictions"
-            parts.empty("No drift check", f"A check is recorded {when}, once a champion serves: its training data are the reference. Start the streams:", f"driftline up {desk.project.root}")
+            parts.empty(
+                "No drift check",
+                f"A check is recorded {when}, once a champion serves: its training data are the reference. Start the streams:",
+                f"driftline up {desk.project.root}",
+            )
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         period = parts.period()
@@ -55,7 +59,9 @@ def _map(desk: Desk, period: str, every: bool) -> None:
         return
     order = found.features["feature"].tolist()
     shown = order if every else order[:SHOWN]
-    parts.title("Features over time", f"{len(shown)} of {len(order)}, those that moved most first; click a cell to compare it with the reference")
+    parts.title(
+        "Features over time", f"{len(shown)} of {len(order)}, those that moved most first; click a cell to compare it with the reference"
+    )
     st.altair_chart(
         time.heat(found.cells, shown, desk.palette, window),
         theme=None,
@@ -118,7 +124,12 @@ def _others(desk: Desk, period: str) -> None:
         if found.alarms.empty:
             parts.note("None.")
         else:
-            st.dataframe(found.alarms, hide_index=True, height=min(180, 38 + 35 * len(found.alarms)), column_config={"time": st.column_config.DatetimeColumn(format="D MMM HH:mm")})
+            st.dataframe(
+                found.alarms,
+                hide_index=True,
+                height=min(180, 38 + 35 * len(found.alarms)),
+                column_config={"time": st.column_config.DatetimeColumn(format="D MMM HH:mm")},
+            )
     parts.title("All features", "newest check")
     st.dataframe(
         _readable(found.features),
@@ -136,7 +147,9 @@ def _readable(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": rows["feature"],
-            "verdict": ["muted" if ignored else "moved" if moved else "" for moved, ignored in zip(rows["moved"], rows["ignored"], strict=True)],
+            "verdict": [
+                "muted" if ignored else "moved" if moved else "" for moved, ignored in zip(rows["moved"], rows["ignored"], strict=True)
+            ],
             "moved since": ["–" if pd.isna(at) else f"{at:%-d %b %H:%M}" for at in rows["since"]],
             "distance": rows["reach"],
             "reference, middle": [words.sensible(value) for value in rows["usual"]],

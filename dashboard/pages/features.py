@@ -26,7 +26,11 @@ def _said(desk: Desk) -> None:
     found = queries.features(desk.cursor(), actions.verified(desk.project))
     if found is None:
         parts.sentence("No feature row has been written yet.")
-        parts.empty("No feature rows", "A row is written for every event of the driving source. Start the streams:", f"driftline up {desk.project.root}")
+        parts.empty(
+            "No feature rows",
+            "A row is written for every event of the driving source. Start the streams:",
+            f"driftline up {desk.project.root}",
+        )
         return
     parts.sentence(found.sentence)
     for finding in queries.findings(desk.cursor()):
@@ -34,7 +38,8 @@ def _said(desk: Desk) -> None:
 
 
 def _chosen(desk: Desk) -> None:
-    names = queries.names(desk.cursor())
+    labels = desk.project.model.labels
+    names = queries.names(desk.cursor(), labels.on if labels else None)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         feature = st.selectbox("Feature", names, key="feature", bind="query-params")
@@ -53,7 +58,11 @@ def _pictures(desk: Desk, feature: str, period: str) -> None:
     with left:
         parts.title("History", "middle value and middle 80 % of each check's window; grey: the reference")
         if history.empty or history["middle"].isna().all():
-            parts.note("No check has looked at this feature in the window, or its values are words: see Drift." if history.empty else "Words have no middle value: their shares are on Drift.")
+            parts.note(
+                "No check has looked at this feature in the window, or its values are words: see Drift."
+                if history.empty
+                else "Words have no middle value: their shares are on Drift."
+            )
         else:
             st.altair_chart(time.history(history, desk.palette, window, feature), theme=None, key="feature-history")
     with right:
@@ -71,7 +80,7 @@ def _table(desk: Desk) -> None:
     st.dataframe(
         found.table,
         hide_index=True,
-        height=min(420, 38 + 35 * len(found.table)),
+        height="content" if len(found.table) < 12 else 420,
         column_config={"empty": st.column_config.NumberColumn("empty", format="percent"), "middle": "middle or most frequent"},
     )
 
@@ -82,13 +91,26 @@ def _source(desk: Desk) -> None:
         st.code(desk.project.features_sql, language="sql")
     with right, st.expander("Plan and state"):
         st.code(actions.plan(desk.project), language="text")
-    if st.button("Verify now", help="Computes the newest rows again from the log, offline, and compares them bit for bit"):
-        with st.spinner("Computing the newest rows again from the log …"):
-            answer = actions.verify(desk.project)
-        if answer.error:
-            parts.failure("The comparison could not be made", answer.error, "Is the broker running? driftline status")
-        else:
-            st.rerun()
+    _verify(desk)
     parts.note("The offline values are computed by the same kernel from the log's own records; equal means equal in every bit.")
 
 
+@st.fragment(run_every=REFRESH)
+def _verify(desk: Desk) -> None:
+    """The comparison runs in the background: the log may be long."""
+    under_way = actions.verifying(desk.project)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Verify now",
+            disabled=under_way is not None,
+            help="Computes the newest 10,000 rows again from the log, offline, and compares them bit for bit",
+        ):
+            actions.verify(desk.project)
+            st.rerun(scope="fragment")
+        if under_way is not None:
+            parts.note(f"Computing again from the log: {under_way:,} events so far.")
+    last = actions.verified(desk.project)
+    if last and last.get("error"):
+        parts.failure("The comparison could not be made", str(last["error"]), "Is the broker running? driftline status")
+    for difference in (last or {}).get("differences", [])[:5]:
+        parts.warning(difference)

@@ -20,11 +20,22 @@ def show(desk: Desk) -> None:
     if not queries.any_row(desk.cursor()):
         with said:
             parts.sentence("Quality is not known: no prediction has been made yet.")
-            parts.empty("No outcomes", "A prediction and its label become an outcome whenever the label comes. Start the streams:", f"driftline up {desk.project.root}")
+            parts.empty(
+                "No outcomes",
+                "A prediction and its label become an outcome whenever the label comes. Start the streams:",
+                f"driftline up {desk.project.root}",
+            )
         return
     with left:
         names = list(queries.METRICS)
-        metric = st.selectbox("Metric", names, index=names.index(desk.project.promotion.metric), format_func=lambda name: queries.METRICS[name], key="metric", bind="query-params")
+        metric = st.selectbox(
+            "Metric",
+            names,
+            index=names.index(desk.project.promotion.metric),
+            format_func=lambda name: queries.METRICS[name],
+            key="metric",
+            bind="query-params",
+        )
     with middle:
         segment = st.selectbox("Segment", ["all", *queries.segment_names(desk.cursor())], key="segment", bind="query-params")
     with right:
@@ -43,7 +54,11 @@ def _said(desk: Desk, metric: str, period: str) -> None:
     parts.sentence(found.sentence)
     if found.silent and labels:
         late = f"No label for {words.age(found.behind_ms)} of event time" if found.behind_ms is not None else "No label has come at all"
-        parts.failure(late, f"The source {labels.source} is silent, or its {labels.on} matches no prediction.", f"See what arrives there: driftline status; send labels: driftline produce {labels.source} FILE")
+        parts.failure(
+            late,
+            f"The source {labels.source} is silent, or its {labels.on} matches no prediction.",
+            f"See what arrives there: driftline status; send labels: driftline produce {labels.source} FILE",
+        )
 
 
 @st.fragment(run_every=2 * REFRESH)
@@ -53,13 +68,22 @@ def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None
     found = queries.performance(cursor, window, metric, segment=pair)
     if found is None:
         return
-    parts.title(queries.METRICS[metric], f"of the {words.age(desk.project.drift.window_ms)} before each check{f', {segment}' if segment else ''}")
+    parts.title(
+        queries.METRICS[metric], f"of the {words.age(desk.project.drift.window_ms)} before each check{f', {segment}' if segment else ''}"
+    )
     if found.measured.empty and found.estimated.empty:
-        parts.empty("No performance check in this window", "A check is recorded for every step of event time once labels are there. Choose a longer window.")
+        parts.empty(
+            "No performance check in this window",
+            "A check is recorded for every step of event time once labels are there. Choose a longer window.",
+        )
     else:
         parts.key(("measured", palette.current, ""), ("expected of the scores, before labels", palette.current, "dash"), ("reference", palette.reference, ""),
                   ("alarm", palette.alarm, "dash"), ("retraining", palette.challenger, "dash"), ("version", palette.champion, "dash"))  # fmt: skip
-        st.altair_chart(time.quality(found.measured, found.estimated, found.reference, found.marks, palette, window, queries.METRICS[metric].lower()), theme=None, key="quality")
+        st.altair_chart(
+            time.quality(found.measured, found.estimated, found.reference, found.marks, palette, window, queries.METRICS[metric].lower()),
+            theme=None,
+            key="quality",
+        )
     parts.title("Labels", "predictions by what is known of them")
     st.altair_chart(time.labels(found.labels, palette, window), theme=None, key="labels")
     left, right = st.columns(2, gap="large")
@@ -68,7 +92,7 @@ def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None
         name = segment.split(": ", 1)[0] if segment else (rows["segment"].iloc[0] if len(rows) else "")
         parts.title(f"By {name}" if name else "By segment", "newest check; a gap is where the model is wrong")
         if rows.empty:
-            parts.note("No segments: name them in driftline.toml, [drift] segments = [\"carrier\"].")
+            parts.note('No segments: name them in driftline.toml, [drift] segments = ["carrier"].')
         else:
             st.altair_chart(shape.by_segment(rows[rows["segment"] == name].head(15), palette), theme=None, key="by-segment")
     with right:

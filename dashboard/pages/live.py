@@ -26,10 +26,16 @@ def _now(desk: Desk) -> None:
     parts.sentence(found.sentence)
     if all(stage.total == 0 for stage in found.stages):
         source = next(iter(desk.project.sources))
-        parts.empty("No event has come in", "The topics are there and empty. Send some events:", f"driftline produce {source} FILE.jsonl --project {desk.project.root}")
+        parts.empty(
+            "No event has come in",
+            "The topics are there and empty. Send some events:",
+            f"driftline produce {source} FILE.jsonl --project {desk.project.root}",
+        )
         return
     st.html('<div class="dl-way">' + "".join(_box(stage, found.rates) for stage in found.stages) + "</div>")
-    parts.note("The way of an event: rows per second over the last minute, records waiting, time since the last row. Bars: ten minutes of wall clock.")
+    parts.note(
+        "The way of an event: rows per second over the last minute, records waiting, time since the last row. Bars: ten minutes of wall clock."
+    )
 
 
 def _box(stage: queries.Stage, rates: pd.DataFrame) -> str:
@@ -73,7 +79,8 @@ def _set_aside(desk: Desk) -> None:
             parts.note("None: every event came in its order.")
         else:
             late["behind"] = [words.age(value) for value in late["behind_ms"]]
-            st.dataframe(_timed(late, desk.zone)[["when", "place", "behind", "missed"]], hide_index=True, height=min(320, 38 + 35 * len(late)))
+            shown = ["when", "place", "behind", *(["missed"] if late["missed"].str.len().any() else [])]
+            st.dataframe(_timed(late, desk.zone)[shown], hide_index=True, height=min(320, 38 + 35 * len(late)))
 
 
 def _timed(rows: pd.DataFrame, zone: str) -> pd.DataFrame:

@@ -35,7 +35,11 @@ def _said(desk: Desk) -> None:
     found = queries.models(desk.cursor(), desk.project)
     if found is None:
         parts.sentence("No version serves yet.")
-        parts.empty("No models", "A version is there once a retraining run has been promoted; the first champion comes from the first run.", f"driftline retrain --project {desk.project.root}")
+        parts.empty(
+            "No models",
+            "A version is there once a retraining run has been promoted; the first champion comes from the first run.",
+            f"driftline retrain --project {desk.project.root}",
+        )
         return
     parts.sentence(found.sentence)
     if st.session_state.get("serving", found.serving) != found.serving:
@@ -86,13 +90,12 @@ def _card(desk: Desk, found: queries.Models) -> None:
     version = st.selectbox("Version", numbers, key="version", bind="query-params")
     if version is None:
         return
-    answer = actions.card(desk.project, int(version))
-    if answer.error:
-        parts.note(answer.error)
-        return
-    with st.expander(f"Card of version {version}", expanded=False):
-        st.markdown(answer.value)
-    st.download_button("Download the card", answer.value, f"{desk.project.name}-version-{version}.md", "text/markdown", key="card_file", on_click="ignore")
+    card = queries.card(desk.cursor(), desk.project, int(version))
+    with st.expander(f"Card of version {version}"):
+        st.markdown(card)
+    st.download_button(
+        "Download the card", card, f"{desk.project.name}-version-{version}.md", "text/markdown", key="card_file", on_click="ignore"
+    )
 
 
 def _compare(found: queries.Models) -> None:
@@ -105,9 +108,18 @@ def _compare(found: queries.Models) -> None:
     one = left.selectbox("One", numbers, index=len(numbers) - 2, key="one", bind="query-params")
     other = right.selectbox("The other", numbers, index=len(numbers) - 1, key="other", bind="query-params")
     rows = found.versions.set_index("version")
-    names = {"log_loss": "log loss", "brier": "Brier score", "observed": "observed rate", "predicted": "predicted rate", "predictions": "predictions", "reason": "reason"}
+    names = {
+        "log_loss": "log loss",
+        "brier": "Brier score",
+        "observed": "observed rate",
+        "predicted": "predicted rate",
+        "predictions": "predictions",
+        "reason": "reason",
+    }
     table = [
-        {"": title, f"version {one}": _shown(rows, one, name), f"version {other} ": _shown(rows, other, name)} for name, title in names.items() if name in rows
+        {"": title, f"version {one}": _shown(rows, one, name), f"version {other} ": _shown(rows, other, name)}
+        for name, title in names.items()
+        if name in rows
     ]
     st.dataframe(pd.DataFrame(table), hide_index=True)
 

@@ -50,7 +50,11 @@ def _picture(desk: Desk, period: str) -> None:
     if found is None or found.density.empty:
         parts.note("No prediction in this window.")
         return
-    parts.key(("mean score", desk.palette.text, ""), ("share of the predictions with that score", desk.palette.current, "band"), ("a version takes over", desk.palette.champion, "dash"))
+    parts.key(
+        ("mean score", desk.palette.text, ""),
+        ("share of the predictions with that score", desk.palette.current, "band"),
+        ("a version takes over", desk.palette.champion, "dash"),
+    )
     st.altair_chart(time.density(found.density, found.means, found.versions, desk.palette, window), theme=None, key="scores")
 
 
@@ -61,7 +65,9 @@ def _find(desk: Desk) -> None:
         return
     rows = queries.find(desk.cursor(), text, desk.zone)
     if rows.empty:
-        parts.empty(f"No prediction {text}", "Neither a prediction id nor a label key is that text. Both are copied exactly, capitals included.")
+        parts.empty(
+            f"No prediction {text}", "Neither a prediction id nor a label key is that text. Both are copied exactly, capitals included."
+        )
         return
     st.dataframe(_readable(rows), hide_index=True, column_config=_COLUMNS)
     if st.toggle("Why this prediction", key="why", bind="query-params"):
@@ -92,6 +98,8 @@ def _readable(rows: pd.DataFrame) -> pd.DataFrame:
     }
     if "state" in rows:
         known = zip(rows["state"], rows["label"], strict=True)
-        table["truth"] = ["waiting" if pd.isna(state) else "never comes" if state == "never" else "yes" if label else "no" for state, label in known]
+        table["truth"] = [
+            "waiting" if pd.isna(state) else "never comes" if state == "never" else "yes" if label else "no" for state, label in known
+        ]
         table["known"] = rows["label_time"]
     return pd.DataFrame(table)

@@ -24,7 +24,13 @@ def show(desk: Desk) -> None:
     if not made:
         parts.sentence("No run has been started yet.")
         first = desk.project.retraining.first_after_ms
-        parts.empty("No runs", f"The first champion is trained by itself after {first // 86_400_000} days of events." if first else "A run builds a data set from the log, trains, evaluates and compares. Start one here, or with:", f"driftline retrain --project {desk.project.root}")
+        parts.empty(
+            "No runs",
+            f"The first champion is trained by itself after {first // 86_400_000} days of events."
+            if first
+            else "A run builds a data set from the log, trains, evaluates and compares. Start one here, or with:",
+            f"driftline retrain --project {desk.project.root}",
+        )
         acting.retrain(desk, None)
         _wait(desk)
         return
@@ -53,7 +59,11 @@ def show(desk: Desk) -> None:
     elif run.active:
         parts.note("The comparison appears here as soon as the challenger has been evaluated.")
     parts.title("All runs")
-    st.dataframe(queries.table(made, desk.zone), hide_index=True, column_config={"as of": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm"), "run_id": None})
+    st.dataframe(
+        queries.table(made, desk.zone),
+        hide_index=True,
+        column_config={"as of": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm"), "run_id": None},
+    )
 
 
 def _name(run: queries.Run, desk: Desk) -> str:
@@ -77,9 +87,19 @@ def _states(desk: Desk, run_id: str) -> None:
     boxes = []
     for state in (*queries.STATES, run.state) if run.state in queries.ENDED else queries.STATES:
         noted, took = reached.get(state, (None, None))
-        kind = "" if noted is None else "dl-bad" if state in ("failed", "cancelled", "rejected") else "dl-now" if took is None and run.state not in queries.ENDED else "dl-done"
+        kind = (
+            ""
+            if noted is None
+            else "dl-bad"
+            if state in ("failed", "cancelled", "rejected")
+            else "dl-now"
+            if took is None and run.state not in queries.ENDED
+            else "dl-done"
+        )
         text = "" if noted is None else words.clock(took if took is not None else now - noted if run.state not in queries.ENDED else 0)
-        boxes.append(f'<div class="dl-step {kind}"><b>{escape("waiting for you" if state == run.state == "waiting" else state)}</b>{text if state not in queries.ENDED else ""}&nbsp;</div>')
+        boxes.append(
+            f'<div class="dl-step {kind}"><b>{escape("waiting for you" if state == run.state == "waiting" else state)}</b>{text if state not in queries.ENDED else ""}&nbsp;</div>'
+        )
     st.html(f'<div class="dl-states">{"".join(boxes)}</div>')
     if run.state == "failed":
         acting.failed_run(run)
@@ -96,7 +116,9 @@ def _states(desk: Desk, run_id: str) -> None:
 def _comparison(desk: Desk, run: queries.Run) -> None:
     comparison = run.comparison or {}
     metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
-    parts.title("Champion against challenger", f"on the newest {comparison.get('rows') or 0:,} labelled rows, held out of the challenger's training")
+    parts.title(
+        "Champion against challenger", f"on the newest {comparison.get('rows') or 0:,} labelled rows, held out of the challenger's training"
+    )
     parts.facts(queries.facts(run))
     if comparison.get("champion_saw_rows"):
         parts.warning("The champion was trained on some of these rows, so the comparison flatters it.")

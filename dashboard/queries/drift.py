@@ -105,7 +105,9 @@ def _sentence(ranked: pd.DataFrame, shift: pd.DataFrame, state: str, why: str, z
     if not shift.empty and pd.notna(shift["mean"].iloc[-1]) and pd.notna(shift["reference"].iloc[-1]):
         points = 100 * (shift["mean"].iloc[-1] - shift["reference"].iloc[-1])
         if abs(points) >= 1:
-            parts.append(f"predictions {'rose' if points > 0 else 'fell'} by {abs(points):.0f} {'point' if abs(points) < 1.5 else 'points'}")
+            parts.append(
+                f"predictions {'rose' if points > 0 else 'fell'} by {abs(points):.0f} {'point' if abs(points) < 1.5 else 'points'}"
+            )
     if state == "alarm" and why == "quality fell":
         return "; ".join([*parts, "quality fell: retrain"]) + "."
     return "; ".join(parts) + "."
@@ -151,13 +153,19 @@ def _bars(reference: dict[str, Any], current: dict[str, Any]) -> tuple[pd.DataFr
             made += [{"value": word, "side": side, "share": n / total} for word, n in zip(sketch["words"], counts, strict=True)]
         else:
             edges = sketch.get("edges") or [0.0] * (len(counts) + 1)
-            made += [{"low": low, "high": high, "side": side, "share": n / total} for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)]
+            made += [
+                {"low": low, "high": high, "side": side, "share": n / total}
+                for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
+            ]
     bars = pd.DataFrame(made)
     if "words" in reference or bars.empty:
         return bars, True
     width = bars["high"] - bars["low"]
     if (width <= 0).any() or width.max() > 60 * width.median():
-        bars["value"] = [words.sensible(high) if low == high else f"≤ {words.sensible(high)}" for low, high in zip(bars["low"], bars["high"], strict=True)]
+        bars["value"] = [
+            words.sensible(high) if low == high else f"≤ {words.sensible(high)}"
+            for low, high in zip(bars["low"], bars["high"], strict=True)
+        ]
         return bars, False
     bars["density"] = bars["share"] / width
     return bars, False

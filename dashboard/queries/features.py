@@ -31,29 +31,37 @@ def features(cursor: duckdb.DuckDBPyConnection, verified: dict[str, Any] | None 
         return None
     bodies = [json.loads(body) for (body,) in rows]
     names = [name for name in bodies[0] if not name.startswith("_")]
-    moved = dict(
-        cursor.execute("SELECT feature, moved FROM check_features WHERE ends = (SELECT max(ends) FROM check_features)").fetchall()
-    )
+    moved = dict(cursor.execute("SELECT feature, moved FROM check_features WHERE ends = (SELECT max(ends) FROM check_features)").fetchall())
     lines = []
     for name in names:
         values = [body.get(name) for body in bodies]
         known = [value for value in values if value is not None]
         numeric = bool(known) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
-        line: dict[str, Any] = {"feature": name, "kind": "number" if numeric else "text" if known else "empty", "empty": 1 - len(known) / len(values)}
+        line: dict[str, Any] = {
+            "feature": name,
+            "kind": "number" if numeric else "text" if known else "empty",
+            "empty": 1 - len(known) / len(values),
+        }
         if numeric:
             series = pd.Series(known, dtype=float)
-            line |= {"lowest": words.sensible(series.min()), "middle": words.sensible(series.median()), "highest": words.sensible(series.max())}
+            line |= {
+                "lowest": words.sensible(series.min()),
+                "middle": words.sensible(series.median()),
+                "highest": words.sensible(series.max()),
+            }
         elif known:
             common = pd.Series([str(value) for value in known]).value_counts()
             line |= {"lowest": "", "middle": str(common.index[0]), "highest": words.count(len(common), "value")}
         line["moved"] = "moved" if moved.get(name) else "" if name in moved else "not watched"
         lines.append(line)
     newest = cursor.execute("SELECT max(time) FROM feature_rows").fetchone()
-    return Features(_sentence(len(names), verified), pd.DataFrame(lines), len(bodies), newest[0] if newest else None, bodies[0].get("_plan"))
+    return Features(
+        _sentence(len(names), verified), pd.DataFrame(lines), len(bodies), newest[0] if newest else None, bodies[0].get("_plan")
+    )
 
 
 def _sentence(number: int, verified: dict[str, Any] | None) -> str:
-    if not verified:
+    if not verified or "rows" not in verified:
         return f"{number} features; not compared with their offline values yet."
     if verified.get("different"):
         return f"{number} features; {words.count(verified['different'], 'value')} of the last {verified['rows']:,} rows differ from their offline values."
@@ -64,12 +72,12 @@ def any_row(cursor: duckdb.DuckDBPyConnection) -> bool:
     return cursor.execute("SELECT 1 FROM feature_rows LIMIT 1").fetchone() is not None
 
 
-def names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
-    """The columns of the newest row, those that moved most first."""
+def names(cursor: duckdb.DuckDBPyConnection, key: str | None = None) -> list[str]:
+    """The columns of the newest row, those that moved most first; `key`, which identifies a row, last."""
     row = cursor.execute("SELECT body FROM feature_rows ORDER BY time DESC LIMIT 1").fetchone()
     known = [name for name in json.loads(row[0]) if not name.startswith("_")] if row else []
     reach = dict(cursor.execute("SELECT feature, reach FROM check_features WHERE ends = (SELECT max(ends) FROM check_features)").fetchall())
-    return sorted(known, key=lambda name: (name not in reach, -(reach.get(name) or 0.0)))
+    return sorted(known, key=lambda name: (name == key, name not in reach, -(reach.get(name) or 0.0)))
 
 
 def values(cursor: duckdb.DuckDBPyConnection, feature: str, limit: int = 2000) -> pd.DataFrame:

@@ -65,9 +65,9 @@ def condition(cursor: duckdb.DuckDBPyConnection) -> tuple[State, str]:
     """Alarm while an alarm is newer than what serves; watch while the newest checks saw something move; else quiet."""
     if not cursor.execute("SELECT 1 FROM checks LIMIT 1").fetchone():
         return "empty", "no check yet"
-    since = cursor.execute(
-        "SELECT max(CAST(body->>'$.effective_from' AS BIGINT)) FROM deployments WHERE key = 'desired'"
-    ).fetchone()
+    if not cursor.execute("SELECT 1 FROM checks WHERE kind <> 'performance' LIMIT 1").fetchone():
+        return "empty", "no champion to compare with yet"
+    since = cursor.execute("SELECT max(CAST(body->>'$.effective_from' AS BIGINT)) FROM deployments WHERE key = 'desired'").fetchone()
     alarm = cursor.execute(
         "SELECT alarm, reason, ends FROM checks WHERE alarm IS NOT NULL AND ends > ? ORDER BY alarm = 'decay' DESC, ends DESC LIMIT 1",
         [since[0] if since and since[0] is not None else -1],

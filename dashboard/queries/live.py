@@ -40,7 +40,8 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     ends = dict(cursor.execute("SELECT topic, arg_max(n, noted) FROM ends GROUP BY topic").fetchall())
     waiting = dict(
         cursor.execute(
-            """SELECT step, sum(greatest(0, e.n - r.next)) FROM (SELECT step, topic, sum(next) AS next FROM reached GROUP BY step, topic) r
+            # a topic written in transactions ends with a mark that is no record
+            """SELECT step, sum(greatest(0, e.n - r.next - r.marks)) FROM (SELECT step, topic, sum(next) AS next, count(*) AS marks FROM reached GROUP BY step, topic) r
                JOIN (SELECT topic, arg_max(n, noted) AS n FROM ends GROUP BY topic) e ON e.topic = regexp_replace(r.topic, '^.*\\.', '') GROUP BY step"""
         ).fetchall()
     )
@@ -50,7 +51,8 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     seen = {
         step: (n, first, last)
         for step, n, first, last in cursor.execute(
-            "SELECT step, sum(n) FILTER (noted > ?), min(noted) FILTER (noted > ?), max(noted) FROM commits GROUP BY step", [now - RECENT_MS] * 2
+            "SELECT step, sum(n) FILTER (noted > ?), min(noted) FILTER (noted > ?), max(noted) FROM commits GROUP BY step",
+            [now - RECENT_MS] * 2,
         ).fetchall()
     }
     totals = dict(
@@ -65,7 +67,9 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
         n, first, last = seen.get(name, (None, None, None))
         rate = (n or 0) / max(1.0, min(RECENT_MS, now - (first or now)) / 1000) if n else 0.0
         lag = waiting.get(name)
-        stages.append(Stage(name, rate, None if lag is None else int(lag), None if last is None else now - last, int(totals.get(name) or 0)))
+        stages.append(
+            Stage(name, rate, None if lag is None else int(lag), None if last is None else now - last, int(totals.get(name) or 0))
+        )
     letters = _recent(cursor, "dead_letters", now)
     rates = frame(
         cursor,
@@ -79,7 +83,8 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
 
 def _source(cursor: duckdb.DuckDBPyConnection, sources: list[str], ends: dict[str, int], now: int) -> Stage:
     spans = cursor.execute(
-        """SELECT topic, arg_min(n, noted), arg_max(n, noted), min(noted), max(noted) FROM ends WHERE noted > ? GROUP BY topic""", [now - RECENT_MS]
+        """SELECT topic, arg_min(n, noted), arg_max(n, noted), min(noted), max(noted) FROM ends WHERE noted > ? GROUP BY topic""",
+        [now - RECENT_MS],
     ).fetchall()
     rate = sum((last - first) / max(1.0, (until - since) / 1000) for topic, first, last, since, until in spans if topic in sources)
     grew = cursor.execute(

@@ -39,7 +39,9 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
     served = cursor.execute("SELECT version, min(hour), max(newest), sum(n)::BIGINT FROM scores GROUP BY version ORDER BY 2").fetchall()
     quality = {int(row.version): row for row in by_version(cursor).itertuples()}
     made: dict[int, dict[str, Any]] = {}
-    for version, noted, body in cursor.execute("SELECT version, noted, body FROM deployments WHERE key = 'desired' ORDER BY pos").fetchall():
+    for version, noted, body in cursor.execute(
+        "SELECT version, noted, body FROM deployments WHERE key = 'desired' ORDER BY pos"
+    ).fetchall():
         entry = json.loads(body)
         if version is not None:
             made[int(version)] = {
@@ -51,7 +53,13 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
         entry |= {"since": since, "until": until, "predictions": number}
         if int(version) in quality:
             found = quality[int(version)]
-            entry |= {"log_loss": found.log_loss, "brier": found.brier, "observed": found.observed, "predicted": found.predicted, "labelled": found.labelled}
+            entry |= {
+                "log_loss": found.log_loss,
+                "brier": found.brier,
+                "observed": found.observed,
+                "predicted": found.predicted,
+                "labelled": found.labelled,
+            }
     _trained(cursor, made, project)
     serving = live.get("version") or desired.get("version")
     end = newest(cursor)
@@ -80,17 +88,26 @@ def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]],
             first = as_of - project.retraining.first_after_ms
         back = project.retraining.window_ms
         entry = made.setdefault(int(version), {"version": int(version)})
-        entry |= {"trained_from": as_of - back if back is not None else first or earliest, "trained_to": as_of, "run_id": run.get("run_id"), "rows": (run.get("dataset") or {}).get("rows")}
+        entry |= {
+            "trained_from": as_of - back if back is not None else first or earliest,
+            "trained_to": as_of,
+            "run_id": run.get("run_id"),
+            "rows": (run.get("dataset") or {}).get("rows"),
+        }
         entry["held_out"] = run.get("metrics") or {}
 
 
 def _previous(cursor: duckdb.DuckDBPyConnection, serving: int | None) -> int | None:
     """The version that served before the one that serves."""
-    row = cursor.execute("SELECT version FROM deployments WHERE key = 'desired' AND version <> ? ORDER BY pos DESC LIMIT 1", [serving]).fetchone()
+    row = cursor.execute(
+        "SELECT version FROM deployments WHERE key = 'desired' AND version <> ? ORDER BY pos DESC LIMIT 1", [serving]
+    ).fetchone()
     return int(row[0]) if row else None
 
 
-def _sentence(serving: int | None, previous: int | None, live: dict[str, Any], desired: dict[str, Any], made: dict[int, dict[str, Any]], zone: str) -> str:
+def _sentence(
+    serving: int | None, previous: int | None, live: dict[str, Any], desired: dict[str, Any], made: dict[int, dict[str, Any]], zone: str
+) -> str:
     if serving is None:
         return "No version serves yet."
     since = made.get(serving, {}).get("since")
@@ -105,3 +122,47 @@ def _sentence(serving: int | None, previous: int | None, live: dict[str, Any], d
     else:
         text += "; the serving worker has not reported yet"
     return text + (f"; version {previous} is one click away." if previous is not None and state != "Degraded" else ".")
+
+
+def card(cursor: duckdb.DuckDBPyConnection, project: Project, version: int) -> str:
+    """What a person asks of a version, as Markdown: what it was trained on, how good it was, who let it serve and why."""
+    zone = project.timezone
+    row = cursor.execute("SELECT body FROM runs WHERE version = ? ORDER BY pos DESC LIMIT 1", [version]).fetchone()
+    run = json.loads(row[0]) if row else {}
+    lines = [f"# {project.name}, version {version}", ""]
+    dataset, metrics = run.get("dataset") or {}, run.get("metrics") or {}
+    facts = {
+        "Run": run.get("run_id"),
+        "Started by": f"{run.get('trigger')}, {run.get('requested_by') or 'driftline'}" if run else None,
+        "Because": run.get("reason"),
+        "State": f"{run['state']} by {run['decided_by']}: {run.get('decision') or ''}" if run.get("decided_by") else run.get("state"),
+        "Labels known until": words.moment(dataset.get("cut_off"), zone, year=True) if dataset.get("cut_off") else None,
+        "Labelled rows": f"{dataset['rows']:,}" if dataset.get("rows") else None,
+        "Data set, SHA-256": dataset.get("sha256"),
+        "Feature plan": dataset.get("plan"),
+        "Model, SHA-256": run.get("sha256"),
+    }
+    lines += [f"- {name}: {value}" for name, value in facts.items() if value]
+    if metrics:
+        lines += ["", "## Held-out rows", ""] + [
+            f"- {name.replace('_', ' ')}: {words.sensible(value)}" for name, value in metrics.items() if isinstance(value, int | float)
+        ]
+    comparison = run.get("comparison") or {}
+    difference = comparison.get("difference") or {}
+    if difference.get("value") is not None:
+        lines += ["", f"## Against version {comparison.get('champion_version')}", ""]
+        lines.append(
+            f"- {str(comparison['metric']).replace('_', ' ')} better by {difference['value']:+.4f}, 95 % interval {difference.get('low')} to {difference.get('high')}, on {comparison.get('rows'):,} rows"
+        )
+    served = by_version(cursor)
+    mine = served[served["version"] == version]
+    if len(mine) and mine["labelled"].iloc[0]:
+        lines += [
+            "",
+            "## While serving",
+            "",
+            f"- labelled predictions: {int(mine['labelled'].iloc[0]):,}",
+            f"- log loss: {words.figure(float(mine['log_loss'].iloc[0]))}",
+            f"- Brier score: {words.figure(float(mine['brier'].iloc[0]))}",
+        ]
+    return "\n".join(lines) + "\n"

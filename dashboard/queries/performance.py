@@ -30,19 +30,24 @@ class Performance:
 
 
 def performance(
-    cursor: duckdb.DuckDBPyConnection, window: Window, metric: str = "log_loss", maturity_ms: int | None = None, segment: tuple[str, str] | None = None
+    cursor: duckdb.DuckDBPyConnection,
+    window: Window,
+    metric: str = "log_loss",
+    maturity_ms: int | None = None,
+    segment: tuple[str, str] | None = None,
 ) -> Performance | None:
     """None: no prediction has been made yet."""
-    newest, labelled = cursor.execute(
-        "SELECT (SELECT max(newest) FROM scores), (SELECT max(newest) FROM quality)"
-    ).fetchone() or (None, None)
+    newest, labelled = cursor.execute("SELECT (SELECT max(newest) FROM scores), (SELECT max(newest) FROM quality)").fetchone() or (
+        None,
+        None,
+    )
     if newest is None:
         return None
     name = "observed" if metric == "rate" else metric
     where = "$.performance" if segment is None else f'$.segments."{segment[0]}"."{segment[1]}"'
     measured = frame(
         cursor,
-        f"""SELECT ends AS time, {_of(where, name)} AS value, {_of(where, name + '_low')} AS low, {_of(where, name + '_high')} AS high, n,
+        f"""SELECT ends AS time, {_of(where, name)} AS value, {_of(where, name + "_low")} AS low, {_of(where, name + "_high")} AS high, n,
                    check_id FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends""",
         [window.start, window.end],
     )
@@ -58,7 +63,7 @@ def performance(
     base = "$.performance.reference"
     reference = frame(
         cursor,
-        f"""SELECT {_of(base, name)} AS value, {_of(base, name + '_low')} AS low, {_of(base, name + '_high')} AS high
+        f"""SELECT {_of(base, name)} AS value, {_of(base, name + "_low")} AS low, {_of(base, name + "_high")} AS high
             FROM checks WHERE kind = 'performance' AND value IS NOT NULL ORDER BY ends DESC LIMIT 1""",
     )
     behind = None if labelled is None else max(0, newest - labelled)

@@ -113,7 +113,10 @@ ADVICE = (
     ("memoryerror", "Train on a shorter span: set [retraining] window in driftline.toml."),
     ("timeout", "Training took longer than [retraining] timeout allows: raise it in driftline.toml, or fit fewer rows or trees."),
     ("timed out", "Training took longer than [retraining] timeout allows: raise it in driftline.toml, or fit fewer rows or trees."),
-    ("only one class", "The data set has labels of one kind only: train on a longer span, or see whether labels come in (Labels and performance)."),
+    (
+        "only one class",
+        "The data set has labels of one kind only: train on a longer span, or see whether labels come in (Labels and performance).",
+    ),
     ("no label", "No label has come for this span: see Labels and performance, then retrain."),
     ("keyerror", "train.py names a column that features.sql does not give: compare the two."),
 )
@@ -125,17 +128,33 @@ def advice(run: Run) -> str:
     for sign, what in ADVICE:
         if sign in text:
             return what
-    return "Mend train.py and click Retrain: the data set of this run is the same for the next one. `driftline train` runs it in a terminal."
+    return (
+        "Mend train.py and click Retrain: the data set of this run is the same for the next one. `driftline train` runs it in a terminal."
+    )
 
 
 def comparison_frames(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The forest (name, rows, difference, low, high; all rows first) and the calibration (side, predicted, observed, rows)."""
     comparison = run.comparison or {}
     whole = comparison.get("difference") or {}
-    forest = [{"name": "all", "rows": comparison.get("rows"), "difference": whole.get("value"), "low": whole.get("low"), "high": whole.get("high")}]
+    forest = [
+        {
+            "name": "all",
+            "rows": comparison.get("rows"),
+            "difference": whole.get("value"),
+            "low": whole.get("low"),
+            "high": whole.get("high"),
+        }
+    ]
     for segment, values in (comparison.get("segments") or {}).items():
         forest += [
-            {"name": f"{segment} {value}", "rows": entry.get("rows"), "difference": entry.get("value"), "low": entry.get("low"), "high": entry.get("high")}
+            {
+                "name": f"{segment} {value}",
+                "rows": entry.get("rows"),
+                "difference": entry.get("value"),
+                "low": entry.get("low"),
+                "high": entry.get("high"),
+            }
             for value, entry in values.items()
         ]
     calibration = [

@@ -106,7 +106,18 @@ def put_drift(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
         alarm = check.get("alarm") or {}
         identity, start, end = check.get("check_id", fact.key), check.get("start"), check.get("end")
         checks.append(
-            (identity, check.get("kind"), start, end, check.get("rows"), alarm.get("kind"), alarm.get("reason"), _text(check), fact.partition, fact.offset)
+            (
+                identity,
+                check.get("kind"),
+                start,
+                end,
+                check.get("rows"),
+                alarm.get("kind"),
+                alarm.get("reason"),
+                _text(check),
+                fact.partition,
+                fact.offset,
+            )
         )
         features += [(identity, start, end, *_feature(feature)) for feature in check.get("features") or ()]
     _insert(cursor, "checks", checks)
@@ -150,7 +161,16 @@ def put_runs(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
         cursor,
         "runs",
         [
-            (run.get("run_id", fact.key), run.get("state"), run.get("at"), run.get("as_of"), run.get("version"), _text(run), fact.partition, fact.offset)
+            (
+                run.get("run_id", fact.key),
+                run.get("state"),
+                run.get("at"),
+                run.get("as_of"),
+                run.get("version"),
+                _text(run),
+                fact.partition,
+                fact.offset,
+            )
             for fact in facts
             if (run := fact.value) is not None
         ],
@@ -182,7 +202,12 @@ def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> Non
         commits.append((noted, step, commit.get("rows") or 0))
     _insert(cursor, "commits", commits)
     if reached:
-        _insert(cursor, "reached", list(reached.values()), "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted")
+        _insert(
+            cursor,
+            "reached",
+            list(reached.values()),
+            "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted",
+        )
     cursor.execute("DELETE FROM commits WHERE noted < (SELECT max(noted) FROM commits) - ?", [KEPT_SAMPLES_MS])
 
 
@@ -191,7 +216,14 @@ def put_dead_letters(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -
         cursor,
         "dead_letters",
         [
-            (fact.partition, fact.offset, letter.get("at", fact.at), letter.get("source"), letter.get("reason"), _shown(letter.get("value")))
+            (
+                fact.partition,
+                fact.offset,
+                letter.get("at", fact.at),
+                letter.get("source"),
+                letter.get("reason"),
+                _shown(letter.get("value")),
+            )
             for fact in facts
             if (letter := fact.value) is not None
         ],
@@ -211,7 +243,15 @@ def put_late(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
         cursor,
         "late",
         [
-            (fact.partition, fact.offset, late.get("at", fact.at), late.get("place"), late.get("time"), late.get("behind_ms"), ", ".join(late.get("missed") or ()))
+            (
+                fact.partition,
+                fact.offset,
+                late.get("at", fact.at),
+                late.get("place"),
+                late.get("time"),
+                late.get("behind_ms"),
+                ", ".join(late.get("missed") or ()),
+            )
             for fact in facts
             if (late := fact.value) is not None
         ],

@@ -79,7 +79,9 @@ class Store:
 
     def positions(self) -> dict[tuple[str, int], int]:
         """By topic (its short name) and partition: the next offset to read."""
-        return {(topic, part): position for topic, part, position in self.cursor().execute("SELECT topic, part, next FROM positions").fetchall()}
+        return {
+            (topic, part): position for topic, part, position in self.cursor().execute("SELECT topic, part, next FROM positions").fetchall()
+        }
 
     def write(
         self,
@@ -97,7 +99,9 @@ class Store:
             for (topic, _), table in tables.items():
                 rows.TABLES[topic](cursor, table)
             for (topic, part), position in positions.items():
-                cursor.execute("INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next", [topic, part, position])
+                cursor.execute(
+                    "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next", [topic, part, position]
+                )
             if ends:
                 now = int(time.time() * 1000)
                 cursor.executemany("INSERT INTO ends VALUES (?, ?, ?)", [(now, topic, end) for topic, end in ends.items()])

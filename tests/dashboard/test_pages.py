@@ -33,7 +33,7 @@ SAID = {
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     folder = tmp_path_factory.mktemp(request.param)
     project, store = world.build(folder, request.param)
-    desk._opened[folder.resolve()] = project, store, Reader(project, store)  # noqa: SLF001 - a reader that reads nothing
+    desk._opened[folder.resolve()] = project, store, Reader(project, store)
     yield request.param, folder
     store.close()
 
@@ -94,11 +94,24 @@ def test_a_link_opens_what_it_names(kind: tuple[str, Path], monkeypatch: pytest.
 
 
 def test_the_pages_stand_in_the_order_of_the_steps() -> None:
-    named = {"events": "live", "promotion": "models", "features": "features", "predictions": "predictions", "labels": "labels", "drift": "drift", "retraining": "retraining"}
+    named = {
+        "events": "live",
+        "promotion": "models",
+        "features": "features",
+        "predictions": "predictions",
+        "labels": "labels",
+        "drift": "drift",
+        "retraining": "retraining",
+    }
     assert [page.NAME for page in PAGES] == [named[getattr(step, "name", step)] for step in STEPS]
 
 
 def test_queries_and_actions_know_no_streamlit() -> None:
     folder = APP.parent
-    for path in (folder / "actions.py", *(folder / "queries").glob("*.py"), *(folder / "store").glob("*.py"), *(folder / "charts").glob("*.py")):
+    for path in (
+        folder / "actions.py",
+        *(folder / "queries").glob("*.py"),
+        *(folder / "store").glob("*.py"),
+        *(folder / "charts").glob("*.py"),
+    ):
         assert "streamlit" not in path.read_text().replace("No Streamlit", "").replace("no Streamlit", ""), path

@@ -110,7 +110,7 @@ def test_another_log_begins_another_store(log: Log, reader: Reader) -> None:
     reader.close()
     other = Log(log.project)
     other.predictions(50)
-    reader._connect = lambda: other.broker  # noqa: SLF001 - the broker's folder was deleted
+    reader._connect = lambda: other.broker
     reader.open()
     follow(reader)
     assert total(reader.store) == 50
@@ -138,7 +138,9 @@ def test_aborted_transactions_are_never_seen(log: Log, reader: Reader) -> None:
 
 
 def test_the_newest_feature_rows_are_kept_and_no_more(log: Log, reader: Reader) -> None:
-    log.write("features", [{"x": n, "_partition": 0, "_offset": n, "_plan": "p"} for n in range(5000)], [world.START + n for n in range(5000)])
+    log.write(
+        "features", [{"x": n, "_partition": 0, "_offset": n, "_plan": "p"} for n in range(5000)], [world.START + n for n in range(5000)]
+    )
     reader.step()
     assert 0 < total(reader.store, "feature_rows") <= 2000
     newest = reader.store.cursor().execute("SELECT max(pos) FROM feature_rows").fetchone()

@@ -73,7 +73,16 @@ def facts(values: list[tuple[str | None, dict[str, Any], int]], start: int = 0) 
     return [Fact(0, start + place, at, key, value) for place, (key, value, at) in enumerate(values)]
 
 
-def predictions(rows: int, days: int, *, seed: int = 7, version_from: dict[int, int] | None = None, start: int = 0, since: int = START, wall: int = 1_790_000_000_000) -> pa.Table:
+def predictions(
+    rows: int,
+    days: int,
+    *,
+    seed: int = 7,
+    version_from: dict[int, int] | None = None,
+    start: int = 0,
+    since: int = START,
+    wall: int = 1_790_000_000_000,
+) -> pa.Table:
     random = np.random.default_rng(seed)
     at = since + np.sort(random.integers(0, days * DAY, rows))
     moved = (at >= SHIFT).astype(float)
@@ -108,7 +117,9 @@ def outcomes(made: pa.Table, *, seed: int = 8, until: int | None = None) -> pa.T
     never = random.random(len(score)) < 0.02
     table = made.select(["prediction_id", "label_key", "score", "prediction", "model", "version", "_time", "carrier"])
     table = table.append_column("label", pa.array([None if n else bool(t) for n, t in zip(never, truth, strict=True)], pa.bool_()))
-    table = table.append_column("label_time", pa.array([None if n else int(t) + 5 * HOUR for n, t in zip(never, time, strict=True)], pa.int64()))
+    table = table.append_column(
+        "label_time", pa.array([None if n else int(t) + 5 * HOUR for n, t in zip(never, time, strict=True)], pa.int64())
+    )
     table = table.append_column("state", pa.array(["never" if n else "labelled" for n in never]))
     return table if until is None else table.filter(pa.compute.less(table["_time"], until))
 
@@ -118,7 +129,12 @@ def _coarse(centre: float, random: np.random.Generator, words: bool) -> dict[str
     if words:
         return {"missing": 0, "outside": 0, "words": [*CARRIERS.tolist(), "(rest)"], "counts": [1500, 1400, 1300, 1200, 900, 700, 0]}
     values = random.normal(centre, 1.0, 4000)
-    edges = [-3.6, *(-1.645, -1.282, -1.036, -0.842, -0.674, -0.524, -0.385, -0.253, -0.126, 0.0), *(0.126, 0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645), 3.6]
+    edges = [
+        -3.6,
+        *(-1.645, -1.282, -1.036, -0.842, -0.674, -0.524, -0.385, -0.253, -0.126, 0.0),
+        *(0.126, 0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645),
+        3.6,
+    ]
     counts = np.histogram(np.clip(values, -3.6, 3.6), edges)[0]
     return {"missing": 12, "outside": int((np.abs(values) > 3.6).sum()), "edges": edges, "counts": counts.tolist()}
 
@@ -135,7 +151,9 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
             alarms.add(kind)
             rings = {"kind": {"data": "drift", "performance": "decay"}[kind], "reason": alarm}
         identity = f"{kind}@{at}"
-        made.append((identity, {"check_id": identity, "kind": kind, "start": at - 7 * DAY, "end": at, "rows": 7000, **body, "alarm": rings}, at))
+        made.append(
+            (identity, {"check_id": identity, "kind": kind, "start": at - 7 * DAY, "end": at, "rows": 7000, **body, "alarm": rings}, at)
+        )
 
     for at in range(START + 7 * DAY, START + days * DAY + 1, 6 * HOUR):
         far = 0.0 if at < SHIFT else min(1.0, (at - SHIFT) / (4 * DAY))
@@ -183,7 +201,14 @@ COMPARISON = {
 
 def run(run_id: str, states: tuple[str, ...], at: int, **more: Any) -> list[tuple[str | None, dict[str, Any], int]]:
     made = []
-    body: dict[str, Any] = {"run_id": run_id, "trigger": "manual", "requested_by": "ada", "reason": "quality fell", "as_of": SHIFT + 10 * DAY, "dataset": {"rows": 80_000, "cut_off": SHIFT + 10 * DAY}}
+    body: dict[str, Any] = {
+        "run_id": run_id,
+        "trigger": "manual",
+        "requested_by": "ada",
+        "reason": "quality fell",
+        "as_of": SHIFT + 10 * DAY,
+        "dataset": {"rows": 80_000, "cut_off": SHIFT + 10 * DAY},
+    }
     for place, state in enumerate(states):
         body = {**body, "state": state, "at": at + place * 9_000, "log_tail": ["read 80,000 rows", "fit 300 trees"] if place > 1 else []}
         if state in ("waiting", "promoted", "rejected"):
@@ -210,12 +235,45 @@ def fill(into: Store, kind: str, *, days: int = 100, rows: int = 20_000, now: in
                    "_partition": 0, "_offset": n, "_time": end - (2000 - n) * 60_000, "_plan": "0123456789ab"}, end)
         for n in range(2000)
     ]  # fmt: skip
-    first = run("first", (*WAY, "promoted"), now - 3_600_000, trigger="first", requested_by="driftline", reason="first champion", version=1, as_of=START)
-    desired = {"role": "desired", "model": "flights", "version": 1, "sha256": "ab" * 32, "commit": "c0ffee1", "effective_from": START, "reason": "first champion", "by": "driftline"}
+    first = run(
+        "first",
+        (*WAY, "promoted"),
+        now - 3_600_000,
+        trigger="first",
+        requested_by="driftline",
+        reason="first champion",
+        version=1,
+        as_of=START,
+    )
+    desired = {
+        "role": "desired",
+        "model": "flights",
+        "version": 1,
+        "sha256": "ab" * 32,
+        "commit": "c0ffee1",
+        "effective_from": START,
+        "reason": "first champion",
+        "by": "driftline",
+    }
     live = {"role": "live", "model": "flights", "version": 1, "sha256": "ab" * 32, "state": "Synced", "error": None}
     steps = [
-        (step, {"step": step, "n": n, "ranges": [[topic, 0, n * 1000, n * 1000 + 1000]], "rows": int(1000 * (1 + 0.3 * math.sin(n / 9))), "at": now - (480 - n) * 1000}, now)
-        for step, topic in (("features", "flights.flights"), ("predictions", "flights.features"), ("labels", "flights.predictions"), ("drift", "flights.outcomes"))
+        (
+            step,
+            {
+                "step": step,
+                "n": n,
+                "ranges": [[topic, 0, n * 1000, n * 1000 + 1000]],
+                "rows": int(1000 * (1 + 0.3 * math.sin(n / 9))),
+                "at": now - (480 - n) * 1000,
+            },
+            now,
+        )
+        for step, topic in (
+            ("features", "flights.flights"),
+            ("predictions", "flights.features"),
+            ("labels", "flights.predictions"),
+            ("drift", "flights.outcomes"),
+        )
         for n in range(480)
     ]
     writes: dict[str, list[Fact]] = {
@@ -228,15 +286,57 @@ def fill(into: Store, kind: str, *, days: int = 100, rows: int = 20_000, now: in
     if kind == "alarm":
         writes["runs"] = facts(first + run("retrain-1", WAY, now - 60_000, version=2))
     if kind == "failed":
-        broken = {"source": "flights.flights[0]@17", "topic": "flights.flights", "partition": 0, "offset": 17, "reason": "no JSON: unexpected end of data at byte 12",
-                  "value": base64.b64encode(b'{"flight_id":').decode(), "at": now - 5000}
-        tail = ["read 80,000 rows", "Traceback (most recent call last):", '  File "train.py", line 31, in train', "ValueError: Input contains NaN"]
-        writes["runs"] = facts(first + run("retrain-1", ("requested", "building", "training", "failed"), now - 60_000, log_tail=tail, error="train.py:31: ValueError: Input contains NaN"))
+        broken = {
+            "source": "flights.flights[0]@17",
+            "topic": "flights.flights",
+            "partition": 0,
+            "offset": 17,
+            "reason": "no JSON: unexpected end of data at byte 12",
+            "value": base64.b64encode(b'{"flight_id":').decode(),
+            "at": now - 5000,
+        }
+        tail = [
+            "read 80,000 rows",
+            "Traceback (most recent call last):",
+            '  File "train.py", line 31, in train',
+            "ValueError: Input contains NaN",
+        ]
+        writes["runs"] = facts(
+            first
+            + run(
+                "retrain-1",
+                ("requested", "building", "training", "failed"),
+                now - 60_000,
+                log_tail=tail,
+                error="train.py:31: ValueError: Input contains NaN",
+            )
+        )
         writes["dead-letters"] = facts([(None, broken, now - 5000)])
-        writes["late"] = facts([(None, {"place": "flights.flights[0]@18", "time": end, "behind_ms": 7_200_000, "missed": {"carrier_1h": 3_600_000}, "at": now - 4000}, now - 4000)])
-        degraded = {**live, "version": 1, "state": "Degraded", "error": "flights version 2: sha256 is 12ab…, 77fe… was deployed; version 1 goes on serving"}
+        writes["late"] = facts(
+            [
+                (
+                    None,
+                    {
+                        "place": "flights.flights[0]@18",
+                        "time": end,
+                        "behind_ms": 7_200_000,
+                        "missed": {"carrier_1h": 3_600_000},
+                        "at": now - 4000,
+                    },
+                    now - 4000,
+                )
+            ]
+        )
+        degraded = {
+            **live,
+            "version": 1,
+            "state": "Degraded",
+            "error": "flights version 2: sha256 is 12ab…, 77fe… was deployed; version 1 goes on serving",
+        }
         writes["deployments"] = facts([("desired", {**desired, "version": 2}, now - 50_000), ("live", degraded, now - 49_000)])
-    into.write(facts=writes, ends={"flights": 480_000, "arrivals": 390_000, "features": 482_600, "predictions": 480_000, "outcomes": 479_000})
+    into.write(
+        facts=writes, ends={"flights": 480_000, "arrivals": 390_000, "features": 482_600, "predictions": 480_000, "outcomes": 479_000}
+    )
 
 
 def build(folder: Path, kind: str, **more: Any) -> tuple[Project, Store]:
