@@ -113,6 +113,7 @@ class Predictions:
         for place, kind, record in self._controls(batch):
             end = int(np.searchsorted(places, place))
             self._score(rows, clock, start, end, scored, reports)
+            self._time = int(clock[end - 1]) if end else self._time
             start = end
             self._control(kind, record, reports)
         self._score(rows, clock, start, len(times), scored, reports)

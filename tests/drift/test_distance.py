@@ -63,7 +63,10 @@ def test_a_world_at_rest_raises_few_alarms_and_a_shift_is_seen() -> None:
     rng = np.random.default_rng(2)
     columns = [rng.normal(size=10_000) if i % 2 else rng.integers(0, 50, 10_000).astype(str) for i in range(20)]
     bins = [bins_of(str(i), pa.chunked_array([pa.array(column)])) for i, column in enumerate(columns)]
-    base = [one.counts(pa.chunked_array([pa.array(column)]), np.zeros(10_000, np.int64), 1)[0] for one, column in zip(bins, columns, strict=True)]
+    base = [
+        one.counts(pa.chunked_array([pa.array(column)]), np.zeros(10_000, np.int64), 1)[0]
+        for one, column in zip(bins, columns, strict=True)
+    ]
 
     def rings(shift: float) -> bool:
         p_values = []

@@ -23,7 +23,14 @@ MATURITY = 100
 
 
 def step() -> Labels:
-    settings = Settings("t.outcomes", predictions_input("t.predictions", {"carrier": Type.STRING}, 0), SOURCE, "flight_id", MATURITY, {"carrier": Type.STRING})
+    settings = Settings(
+        "t.outcomes",
+        predictions_input("t.predictions", {"carrier": Type.STRING}, 0),
+        SOURCE,
+        "flight_id",
+        MATURITY,
+        {"carrier": Type.STRING},
+    )
     return Labels(settings, Expression("delay > 15", SCHEMA, "arrivals"))
 
 
@@ -90,7 +97,13 @@ def states(found: list[dict[str, Any]]) -> list[tuple[str, str, bool | None]]:
 
 
 def test_a_label_after_before_and_never() -> None:
-    events: list[Event] = [(1, "a", "early", 20.0), (5, "p", "early", None), (6, "p", "late", None), (7, "p", "never", None), (50, "a", "late", 3.0)]
+    events: list[Event] = [
+        (1, "a", "early", 20.0),
+        (5, "p", "early", None),
+        (6, "p", "late", None),
+        (7, "p", "never", None),
+        (50, "a", "late", 3.0),
+    ]
     found = run(events)
     assert states(found) == [("flights[0]@1", "labelled", True), ("flights[0]@2", "labelled", False), ("flights[0]@3", "never", None)]
     assert [row["known_at"] for row in found] == [5, 50, 107]

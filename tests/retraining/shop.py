@@ -93,7 +93,9 @@ def make(connection: MemoryBroker | str, folder: Path, in_step: bool = False, ma
     """On a broker in memory, or on a real one by its address."""
     bootstrap = connection if isinstance(connection, str) else "memory:0"
     folder.mkdir(parents=True, exist_ok=True)
-    toml = TOML.format(number=f"{next(_NUMBERS)}x{time.time_ns() % 10**9}", bootstrap=bootstrap, in_step=str(in_step).lower(), margin=margin)
+    toml = TOML.format(
+        number=f"{next(_NUMBERS)}x{time.time_ns() % 10**9}", bootstrap=bootstrap, in_step=str(in_step).lower(), margin=margin
+    )
     (folder / "driftline.toml").write_text(toml)
     (folder / "features.sql").write_text(SQL)
     (folder / "train.py").write_text(TRAIN)

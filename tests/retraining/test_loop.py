@@ -55,7 +55,9 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
         assert decay.as_of is not None
         assert 18 <= (decay.as_of - shop.START) / shop.DAY <= 25
         switch = decay.as_of + hour
-        assert all((row["version"] == 2) == (row["_time"] >= switch) for row in predictions), "the new version serves exactly from its event time"
+        assert all((row["version"] == 2) == (row["_time"] >= switch) for row in predictions), (
+            "the new version serves exactly from its event time"
+        )
 
         asked = predictions[500]
         tree = why(project, asked["prediction_id"], connection)
@@ -68,7 +70,11 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
 
         again = replay(project, 1, asked["_time"], asked["_time"] + shop.DAY, connection)
         served = {row["prediction_id"]: row["score"] for row in predictions if row["version"] == 1}
-        same = [(score, served[name]) for name, score in zip(again.column("prediction_id").to_pylist(), again.column("score").to_pylist(), strict=True) if name in served]
+        same = [
+            (score, served[name])
+            for name, score in zip(again.column("prediction_id").to_pylist(), again.column("score").to_pylist(), strict=True)
+            if name in served
+        ]
         assert same
         assert all(one == other for one, other in same)
 
