@@ -30,7 +30,7 @@ DRIVEN = {
     "labels": "streams.labels.step",
     "drift": "streams.drift.step",
 }
-# Steps that answer single records, as Faust agents; each module has `register(app, project)`.
+# Steps that answer single records, as Faust agents; each module has `register(app, project, sensor)`.
 AGENTS = {"retraining": "streams.retraining.runner", "promotion": "streams.promotion.agent"}
 
 

@@ -19,6 +19,7 @@ from streams.promotion.decide import verdict
 from streams.promotion.desired import Deployments, Desired
 from streams.retraining.runs import Run, latest
 from streams.retraining.service import serve
+from streams.sensors import Sensor
 from streams.worker.connection import Connection, KafkaConnection
 
 HEAL_S = (5.0, 15.0, 60.0, 300.0)  # waits between attempts to heal a degraded live state
@@ -147,7 +148,7 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def register(app: Any, project: Project) -> None:
+def register(app: Any, project: Project, sensor: Sensor) -> None:
     """Run beside a Faust app's agents, in a thread of its own."""
     lock = project.state_dir / "locks" / "promotion"
-    serve(app, "promotion", lambda: Agent(project, KafkaConnection(project.kafka())), lock)
+    serve(app, "promotion", lambda: Agent(project, KafkaConnection(project.kafka())), lock, sensor)

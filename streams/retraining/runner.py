@@ -30,6 +30,7 @@ from streams.retraining.judging import Float64, Judging, judged, plan_of_judging
 from streams.retraining.runs import ACTIVE, Run, latest
 from streams.retraining.sources import Sources, sources_of
 from streams.retraining.train import Cancelled, Trainer, tail, train
+from streams.sensors import Sensor
 from streams.types import Type
 from streams.worker.connection import Connection, KafkaConnection
 
@@ -217,9 +218,9 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def register(app: Any, project: Project) -> None:
+def register(app: Any, project: Project, sensor: Sensor) -> None:
     """Run beside a Faust app's agents, in a thread of its own."""
     from streams.retraining.service import serve
 
     lock = project.state_dir / "locks" / "retraining"
-    serve(app, "retraining", lambda: Runner(project, KafkaConnection(project.kafka())), lock)
+    serve(app, "retraining", lambda: Runner(project, KafkaConnection(project.kafka())), lock, sensor)

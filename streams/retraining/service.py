@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import faust
 
 from streams.errors import DriftlineError
+from streams.sensors import Sensor
 
 _log = logging.getLogger(__name__)
 PAUSE_S = 2.0
@@ -39,26 +40,30 @@ def alone(lock: Path, stop: threading.Event) -> Iterator[bool]:
         yield False
 
 
-def keep_running(make: Callable[[], Loop], stop: threading.Event, name: str, lock: Path) -> None:
+def keep_running(make: Callable[[], Loop], stop: threading.Event, name: str, lock: Path, sensor: Sensor) -> None:
     """Until `stop`, in one process at a time; what fails is logged and begun anew."""
+    sensor.on_state(name, "standby", "waits while another process runs this step")
     with alone(lock, stop):
         while not stop.is_set():
             loop = None
             try:
                 loop = make()
+                sensor.on_state(name, "running")
                 loop.run(stop)
-            except (DriftlineError, OSError, TimeoutError) as error:
+            except (DriftlineError, OSError, TimeoutError, LookupError) as error:
                 _log.warning("%s failed and begins anew: %s", name, error)
+                sensor.on_state(name, "failed", f"{error}; begins anew in {PAUSE_S} s")
                 stop.wait(PAUSE_S)
             finally:
                 if loop is not None:
                     loop.close()
+    sensor.on_state(name, "stopped")
 
 
-def serve(app: Any, name: str, make: Callable[[], Loop], lock: Path) -> None:
+def serve(app: Any, name: str, make: Callable[[], Loop], lock: Path, sensor: Sensor) -> None:
     """Register a service on a Faust app that keeps the loop running in a thread while the app runs."""
     stop = threading.Event()
-    thread = threading.Thread(target=keep_running, args=(make, stop, name, lock), name=name, daemon=True)
+    thread = threading.Thread(target=keep_running, args=(make, stop, name, lock, sensor), name=name, daemon=True)
 
     @app.service
     class Serve(faust.Service):  # type: ignore[misc,unused-ignore]

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
@@ -89,7 +89,7 @@ def make_app(project: Project, steps: Sequence[str], drives: Sequence[Drive], me
     _watch_deployments(app, project)
     for step in steps:
         if step in pipeline.AGENTS:
-            import_module(pipeline.AGENTS[step]).register(app, project)
+            import_module(pipeline.AGENTS[step]).register(app, project, meter)
     _report(app, project, steps, meter)
     return app
 
@@ -99,9 +99,9 @@ def _frame(app: faust.App, drive: Drive) -> None:
     channel = app.channel(maxsize=1)
 
     @app.agent(channel, name=f"{drive.step}-work", concurrency=1)
-    async def work(stream: AsyncIterator[Any]) -> None:
-        async for fetched in stream:
-            await drive.work(fetched)
+    async def work(stream: Any) -> None:
+        async for message in stream:
+            await drive.work(message)
 
     @app.service
     class Poll(faust.Service):  # type: ignore[misc,unused-ignore]
