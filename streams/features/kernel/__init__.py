@@ -2,3 +2,7 @@
 
 Begin with `windows.py` (aggregates over frames), `joins.py` (LAST JOIN) and `keys.py` (keys to dense ids).
 """
+
+from streams.features.kernel.compiled import drop_stale
+
+drop_stale()

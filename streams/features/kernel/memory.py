@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,27 @@ import numpy as np
 from streams.features.kernel.arena import Arena
 from streams.features.kernel.engine import Memory
 from streams.features.kernel.exact import WIDE, WIDE_WORDS
-from streams.features.kernel.layout import CAPACITY, CLOCK, DEQUE, P_WIDTH, P_WORDS, Layout
+from streams.features.kernel.layout import BOTTOM, CAPACITY, CLOCK, DEQUE, P_WIDTH, P_WORDS, TAIL, Layout
 from streams.features.kernel.words import MIN
 from streams.types import Int64
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Bytes: of the keys' lines with their deques and wide sums, and of the rows with the room their rings have over."""
+
+    keys: int
+    rows: int
+    key_bytes: int
+    row_bytes: int
+
+    @property
+    def bytes_per_key(self) -> float:
+        return self.key_bytes / max(self.keys, 1)
+
+    @property
+    def bytes_per_row(self) -> float:
+        return self.row_bytes / max(self.rows, 1)
 
 
 class Keep:
@@ -85,6 +104,12 @@ class Keep:
         free = int(self.spare[0])
         self.spare[free + 1 : free + 1 + len(places)] = places
         self.spare[0] = free + len(places)
+
+    def usage(self) -> Usage:
+        lines = self.state[: self.count * self.words].reshape(-1, self.words)
+        rows = int((lines[:, TAIL] - lines[:, BOTTOM]).sum())
+        wide = len(self.wide) - int(self.spare[0])
+        return Usage(self.count, rows, 8 * (self.count * self.words + wide * WIDE_WORDS) + self.marks.used, self.rows.used)
 
     def held(self, key: int) -> int:
         """Rows of a key, at most."""

@@ -19,7 +19,7 @@ from streams.features.kernel.answer import Answers
 from streams.features.kernel.column import FLOATS, BoolArray, Column
 from streams.features.kernel.engine import ANSWERED, EMITTED_ROOM, STORED, Batch, arrange, run, spread_out
 from streams.features.kernel.layout import P_EMISSIONS, P_EMITTED, P_MASK, P_OUTPUTS, P_WIDTH, layout_of, name_of
-from streams.features.kernel.memory import Keep
+from streams.features.kernel.memory import Keep, Usage
 from streams.features.kernel.scans import SCANS, Call, Scan
 from streams.features.kernel.text import Value
 from streams.features.kernel.udaf import Udaf
@@ -57,6 +57,10 @@ class WindowKernel:
     def overflows(self) -> int:
         """How many sums were NULL because their type could not hold them, since the kernel was made."""
         return int(self._overflows.sum())
+
+    def memory(self) -> Usage:
+        """What the state takes."""
+        return self._keep.usage()
 
     def process(
         self, keys: Int64, times: Int64, stored: BoolArray, answered: BoolArray, columns: Sequence[Column]
