@@ -15,7 +15,7 @@ from streams.errors import DriftlineError
 from streams.events.decode import nothing
 from streams.features.plan import Plan
 from streams.features.program import Program
-from streams.features.step import feature_rows, filled, plan_of
+from streams.features.step import feature_rows, filled, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
 from streams.step import Input
@@ -49,10 +49,6 @@ class Engine:
         batch = filled(batch, self._empty)
         answer = self.program.process(batch)
         return feature_rows(answer, batch.tables[str(self.plan.driving)], self.plan)
-
-
-def inputs_of(project: Project, plan: Plan) -> tuple[Input, ...]:
-    return tuple(project.input(name) for name in [*(name for name in plan.sources if name != plan.driving), str(plan.driving)])
 
 
 def from_log(

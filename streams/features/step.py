@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from streams.errors import FeatureError
 from streams.events.decode import KEY, nothing
 from streams.step import Input
 from streams.types import OFFSET, PARTITION, TIME, Batch, Output, Outputs
@@ -38,7 +39,7 @@ class Features:
         answer = self._program.process(filled(batch, self._empty))
         if not answer.table.num_rows:
             return {}
-        driving = batch.tables[self.plan.driving]
+        driving = batch.tables[self.inputs[-1].name]
         table = feature_rows(answer, driving, self.plan)
         key = self.inputs[-1].key
         if key is not None:
@@ -59,15 +60,14 @@ class Features:
 
 def reach(plan: Plan) -> dict[str, dict[str, int | None]]:
     """By input, the windows over its rows and how far each goes back: milliseconds, None where it counts rows or has no end."""
-    from streams.features.plan import Join, Scan, Windowed, walk
+    from streams.features.plan import Join, Scan, Single, Windowed, walk
 
     def rows_of(node: Node) -> str | None:
         """The input whose rows they are; what is joined to them comes from elsewhere."""
         while not isinstance(node, Scan):
-            below = node.left if isinstance(node, Join) else getattr(node, "child", None)
-            if below is None:
+            if isinstance(node, Single):
                 return None
-            node = below
+            node = node.left if isinstance(node, Join) else node.child
         return node.table
 
     found: dict[str, dict[str, int | None]] = {}
@@ -105,9 +105,20 @@ def build(project: Project) -> Features:
     from streams.features.program import Program
 
     plan = plan_of(project)
-    names = [name for name in plan.sources if name != plan.driving]
-    inputs = tuple(project.input(name) for name in [*names, plan.driving])
-    return Features(Program(plan), plan, inputs, project.topic("features"), project.partitions, project.promotion.in_step)
+    inputs = inputs_of(project, plan)
+    return Features(Program(plan), plan, inputs, project.topic("features"), width(project), project.promotion.in_step)
+
+
+def inputs_of(project: Project, plan: Plan) -> tuple[Input, ...]:
+    """The sources a plan reads, in order of rank. FeatureError for a plan that reads none."""
+    if plan.driving is None:
+        raise FeatureError(f"{plan.path}: a SELECT without FROM has no events to answer; name a source.")
+    return tuple(project.input(name) for name in [*(name for name in plan.sources if name != plan.driving), plan.driving])
+
+
+def width(project: Project) -> int:
+    """Partitions of the topics whose records stand in the partition of their driving event."""
+    return max([project.partitions, *(source.partitions for source in project.sources.values())])
 
 
 def plan_of(project: Project) -> Plan:

@@ -17,14 +17,14 @@ import pyarrow.compute
 from connectors.formats import json
 from connectors.kafka.columns import Records
 from streams.events.late import ledger
-from streams.features.offline import Engine, inputs_of
+from streams.features.offline import Engine
 from streams.features.plan import Plan
-from streams.features.step import PLAN, PLAN_DIGITS, plan_of
+from streams.features.step import PLAN, PLAN_DIGITS, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
 from streams.types import OFFSET, PARTITION, TIME, Int64, Position, Type
 from streams.worker.commits import Commit, Standing
-from streams.worker.connection import Connection, KafkaConnection, Part
+from streams.worker.connection import Connection, Consumer, KafkaConnection, Part
 from streams.worker.merge import Frontier, Progress
 from streams.worker.recovery import read_commits
 from streams.worker.replay import LogReader, replay
@@ -98,7 +98,7 @@ def verify(
         if last is not None:
             ends = {(one.topic, one.partition): one.end for commit in commits for one in commit.ranges}
             tally.last_from = {partition: end - last for (topic, partition), end in ends.items() if topic == tally.topic}
-        served = _Served(served_consumer, project.topic("features"), plan, _width(project))
+        served = _Served(served_consumer, project.topic("features"), plan)
         for one in replay(consumer, by_topic, begin, commits, progress):
             if one.taken is None:
                 continue
@@ -117,10 +117,6 @@ def verify(
     return Verified(tally.rows, tally.equal, tally.different, tally.reasons, plan.hash, tuple(tally.shown))
 
 
-def _width(project: Project) -> int:
-    return max([project.partitions, *(source.partitions for source in project.sources.values())])
-
-
 def _start(beginnings: Callable[[list[Part]], dict[Part, int]], commits: list[Commit]) -> tuple[Standing, bool]:
     """Where the first commit began; where the log no longer reaches back so far, where it begins now (and True)."""
     starts: dict[Part, int] = {}
@@ -135,7 +131,7 @@ def _start(beginnings: Callable[[list[Part]], dict[Part, int]], commits: list[Co
 class _Served:
     """The feature rows as they stand in the log, given out by the places of their events; what is not asked for waits."""
 
-    def __init__(self, consumer, topic: str, plan: Plan, partitions: int) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, consumer: Consumer, topic: str, plan: Plan) -> None:
         self.schema = {**plan.schema, PARTITION: Type.INT, OFFSET: Type.BIGINT, TIME: Type.BIGINT, PLAN: Type.STRING}
         parts = [(topic, partition) for partition in consumer.partitions(topic)]
         begins = consumer.beginning_offsets(parts)
@@ -183,7 +179,7 @@ def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
     chosen = np.array([offsets[row] >= tally.last_from.get(int(partitions[row]), 0) for row in range(len(found))], bool)
     there = [row for row, one in enumerate(found) if one is not None and chosen[row]]
     tally.rows += int(chosen.sum())
-    for row in np.flatnonzero(chosen):
+    for row in np.flatnonzero(chosen).tolist():
         if found[row] is None:
             tally.row("missing row")
             tally.different += 1
@@ -206,10 +202,11 @@ def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
     why = {int(row): _reason(int(times[there[row]]), plans[row], tally) for row in np.flatnonzero(wrong)}
     for reason in why.values():
         tally.row(reason)
-    for row, name in sorted(cells):
-        place = str(Position(tally.topic, int(partitions[there[row]]), int(offsets[there[row]])))
-        texts = (str(one.column(name)[row].as_py()) for one in (theirs, mine))
-        tally.show(Difference(place, int(times[there[row]]), name, *texts, why[row]))
+    for at, name in sorted(cells):
+        row = there[at]
+        place = str(Position(tally.topic, int(partitions[row]), int(offsets[row])))
+        served_text, text = (str(one.column(name)[at].as_py()) for one in (theirs, mine))
+        tally.show(Difference(place, int(times[row]), name, served_text, text, why[at]))
 
 
 def _gathered(rows: list[tuple[pa.Table, int]]) -> pa.Table:

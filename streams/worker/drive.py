@@ -12,6 +12,7 @@ from connectors.errors import FencedError
 from streams.errors import DriftlineError, StateError
 from streams.sensors import Sensor
 from streams.worker.engine import Worker
+from streams.worker.fetch import Fetched
 from streams.worker.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -57,13 +58,13 @@ class Drive:
                 self._sensor.on_state(self.step, "failed", f"{error}; begins anew in {pause} s")
                 await self._pause(pause)
 
-    async def work(self, fetched: Any) -> None:
+    async def work(self, message: tuple[Worker, list[Fetched]]) -> None:
         """The agent's part: one message of the channel."""
-        worker = self._worker
-        if worker is None or self._failure is None or self._failure.done():
+        worker, _ = message  # the worker keeps what it gave, in order: several messages may be answered at once
+        if worker is not self._worker or self._failure is None or self._failure.done():
             return  # left over from before a failure; it will be read again
         try:
-            await asyncio.get_running_loop().run_in_executor(self._working, worker.work, fetched)
+            await asyncio.get_running_loop().run_in_executor(self._working, worker.work)
         except BaseException as error:
             if not self._failure.done():
                 self._failure.set_exception(error)
@@ -83,7 +84,7 @@ class Drive:
                 fetched = await loop.run_in_executor(self._reading, worker.wait, worker.patience)
                 if self._failure.done():
                     break
-                await channel.send(value=fetched)
+                await channel.send(value=(worker, fetched))
             if self._failure.done():
                 self._failure.result()
         finally:

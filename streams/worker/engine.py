@@ -7,6 +7,7 @@ transactions go back to back; with much to do it grows to `batch_rows`.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from streams.worker.replay import Reader
 from streams.worker.snapshots import Snapshot, Snapshots, now_ms
 from streams.worker.write import Topics, Work, Write
 
+log = logging.getLogger(__name__)
 IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) are committed at most so often
 LAG_S = 1.0
 PIPELINED_ROWS = 5_000  # from so many waiting rows on, work goes on while the commit before is on its way
@@ -72,6 +74,10 @@ class Worker:
         self._newest_timestamp = -1
         self._committed_at = self._snapshot_at = self._lag_at = 0.0
         self._waiting_for: list[Slot] = []
+        self._receiving = threading.Lock()  # what is read stays in order, whoever receives it
+        self._received: list[Fetched] = []
+        self._snapshot_done = threading.Event()
+        self._snapshot_done.set()
         self._met = False  # a driving row was taken by this worker
         self._opened: list[Callable[[], None]] = []
         self._marked = 0
@@ -90,7 +96,8 @@ class Worker:
         try:
             self.open()
             while not self._stopping.is_set():
-                if not self.work(self.wait(self.patience)) and until():
+                self.wait(self.patience)
+                if not self.work() and until():
                     break
             self._write.drain()
         except BaseException as error:
@@ -130,19 +137,26 @@ class Worker:
         return 0.02 if self._merge.rows else 0.1
 
     def wait(self, timeout: float) -> list[Fetched]:
-        """What has been read since; empty after `timeout` seconds."""
-        return self._fetch.get(timeout)
+        """What has been read since; empty after `timeout` seconds. It waits for `work`, whatever happens to this answer."""
+        return self._receive() if self._fetch.wait(timeout) else []
 
-    def work(self, fetched: list[Fetched]) -> bool:
+    def _receive(self) -> list[Fetched]:
+        with self._receiving:
+            found = self._fetch.get()
+            self._received += found
+        return found
+
+    def work(self) -> bool:
         """Answer all that may be answered now; False when there was nothing. Not to be called by two threads at once."""
-        for one in fetched:
-            self._add(one)
         done = False
         while not self._stopping.is_set():
             if self._merge.rows < PIPELINED_ROWS:
                 # a small batch would only wait behind the commit before it: better to let it grow meanwhile
                 self._write.wait(0.05)
-            for one in self._fetch.get(0):
+            self._receive()
+            with self._receiving:
+                received, self._received = self._received, []
+            for one in received:
                 self._add(one)
             if not self._turn():
                 break
@@ -154,8 +168,7 @@ class Worker:
         """All that the broker has is read, taken and committed; asks the broker."""
         if self._merge.rows or self._refused or not self._write.is_idle:
             return False
-        parts = self._parts()
-        return all(parts[part].read >= end or self._fetch.at_end(part) for part, end in self._lookup.end_offsets(list(parts)).items())
+        return all(self._fetch.at_end(part, end) for part, end in self._lookup.end_offsets(list(self._parts())).items())
 
     def _recover(self) -> None:
         found = recover(
@@ -223,6 +236,7 @@ class Worker:
             taken = self._merge.take(idle, hold, limit)
         self._waiting_for = [] if taken is not None else self._merge.holding(idle)
         self._fetch.blocked(taken is None)
+        self._fetch.needed([self._part(slot) for slot in self._merge.holding()] if taken is None else [])
         self._met = self._met or (taken is not None and self._merge.inputs[-1].name in taken.batch.tables)
         return taken, idle if taken is not None else set()
 
@@ -235,8 +249,9 @@ class Worker:
         }
         if not quiet:
             return set()
-        ends = self._lookup.end_offsets(quiet)
-        return {(self._readers[part[0]].rank, part[1]) for part in quiet if self._fetch.position(part) >= ends[part]}
+        ends, parts = self._lookup.end_offsets(quiet), self._parts()
+        found = {part for part in quiet if self._fetch.at_end(part, ends[part]) and parts[part].read >= self._fetch.given(part)}
+        return {(self._readers[part[0]].rank, part[1]) for part in found}
 
     def _process(self, taken: Taken) -> dict[str, Output]:
         begun = time.perf_counter()
@@ -279,15 +294,22 @@ class Worker:
     def _snapshot_due(self, commit: Commit) -> Callable[[], None]:
         """What to do when the commit is visible: write the state of this moment, or nothing."""
         store = self.settings.snapshots
-        if store is None or time.monotonic() - self._snapshot_at < self.settings.snapshot_every_s:
+        due = time.monotonic() - self._snapshot_at >= self.settings.snapshot_every_s
+        if store is None or not due or not self._snapshot_done.is_set():
             return lambda: None
+        self._snapshot_done.clear()
         self._snapshot_at = time.monotonic()
         snapshot = Snapshot(self._standing, self.step.snapshot(), self.settings.signature, commit.at)
 
         def write() -> None:
             begun = time.perf_counter()
-            nbytes = store.write(snapshot)
-            self.sensor.on_snapshot(self.step.name, commit.number, nbytes, time.perf_counter() - begun)
+            try:
+                nbytes = store.write(snapshot)
+                self.sensor.on_snapshot(self.step.name, commit.number, nbytes, time.perf_counter() - begun)
+            except Exception:  # a full disk or an S3 that does not answer: the log has everything, the next snapshot may succeed
+                log.exception("%s: the snapshot of commit %s could not be written", self.step.name, commit.number)
+            finally:
+                self._snapshot_done.set()
 
         return lambda: threading.Thread(target=write, name=f"{self.step.name}-snapshot", daemon=True).start()
 
@@ -298,7 +320,9 @@ class Worker:
         self._lag_at = now
         parts = self._parts()
         ends = self._lookup.end_offsets(list(parts))
-        records = sum(max(end - parts[part].low, 0) for part, end in ends.items() if not self._fetch.at_end(part) or parts[part].low < parts[part].read)
+        # a transaction's end takes an offset too: at the end of the log only what waits here is behind
+        behind = {part: 0 if self._fetch.at_end(part, end) else end - parts[part].read for part, end in ends.items()}
+        records = sum(max(count, 0) for count in behind.values()) + self._merge.rows
         self.sensor.on_lag(self.step.name, records, [f"{topic}[{partition}]" for topic, partition in map(self._part, self._waiting_for)])
 
     def _decode(self, records: Records) -> Decoded:

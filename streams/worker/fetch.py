@@ -5,10 +5,9 @@ Fetching and decoding leave the interpreter free most of the time, so that they 
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,19 +47,25 @@ class Fetch:
     ) -> None:
         self._consumer, self._decode, self._waiting, self._clock = consumer, decode, waiting, clock
         self._limit_rows, self._limit_bytes, self._poll_records = limit_rows, limit_bytes, poll_records
-        self._queue: queue.SimpleQueue[list[Fetched] | BaseException] = queue.SimpleQueue()
+        self._queue: list[Fetched] = []
+        self._failure: BaseException | None = None
         self._queued_rows: dict[Part, int] = {}
+        self._row_bytes: dict[Part, float] = {}  # of what came last
+        self._at: dict[Part, int] = {}
+        self._needed: frozenset[Part] = frozenset()
         self._queued_bytes = 0
         self._room = threading.Condition()
         self._stopping = threading.Event()
         self._blocked = threading.Event()
         self._caught_up: dict[Part, float] = {}
+        self._given: dict[Part, int] = {}
         self._thread: threading.Thread | None = None
         self._parts: tuple[Part, ...] = ()
 
     def start(self, positions: Mapping[Part, int], name: str = "fetch") -> None:
         self._parts = tuple(positions)
-        self._queued_rows = dict.fromkeys(positions, 0)
+        self._queued_rows, self._row_bytes = dict.fromkeys(positions, 0), dict.fromkeys(positions, 0.0)
+        self._at = dict(positions)
         self._consumer.assign(list(positions), dict(positions))
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -72,25 +77,21 @@ class Fetch:
         if self._thread is not None:
             self._thread.join(timeout=30)
 
-    def get(self, timeout: float) -> list[Fetched]:
-        """What has come since; empty after `timeout` seconds without anything. Raises what stopped the reading."""
-        try:
-            found = self._take(timeout)
-            while not self._queue.empty():
-                found += self._take(0)
-        except queue.Empty:
-            return []
+    def wait(self, timeout: float) -> bool:
+        """Wait until something has come, or the reading has failed."""
         with self._room:
+            return bool(self._room.wait_for(lambda: self._queue or self._failure is not None or self._stopping.is_set(), timeout))
+
+    def get(self) -> list[Fetched]:
+        """What has come since, in the order it was read. Raises what stopped the reading."""
+        with self._room:
+            found, self._queue = self._queue, []
+            if not found and self._failure is not None:
+                raise self._failure
             for one in found:
                 self._queued_rows[one.part] -= one.records
                 self._queued_bytes -= one.nbytes
             self._room.notify_all()
-        return found
-
-    def _take(self, timeout: float) -> list[Fetched]:
-        found = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
-        if isinstance(found, BaseException):
-            raise found
         return found
 
     def blocked(self, value: bool) -> None:
@@ -102,20 +103,32 @@ class Fetch:
         now = self._clock()
         return {part: now - since for part, since in list(self._caught_up.items())}
 
-    def position(self, part: Part) -> int:
-        """The offset read next; what stands before it is in the queue or was taken."""
-        return self._consumer.position(part)
+    def at(self, part: Part) -> int:
+        """The offset up to which everything is in the queue or was taken; past control records only once the partition is quiet."""
+        return self._at[part]
 
-    def at_end(self, part: Part) -> bool:
-        """Everything the broker had of it when last asked is read and taken from the queue."""
-        return part in self._caught_up and not self._queued_rows[part]
+    def at_end(self, part: Part, end: int) -> bool:
+        """Everything below `end` was read and taken from the queue."""
+        return self._at[part] >= end and not self._queued_rows[part]
+
+    def given(self, part: Part) -> int:
+        """The offset after the last one put into the queue; until the merge has read so far, rows are on their way to it."""
+        return self._given.get(part, 0)
+
+    def needed(self, parts: Collection[Part]) -> None:
+        """These hold the others back: they are read on, however much of them waits already."""
+        self._needed = frozenset(parts)
+
+    def _full(self, part: Part) -> bool:
+        rows = self._queued_rows[part] + self._waiting(part)
+        return part not in self._needed and (rows >= self._limit_rows or rows * self._row_bytes[part] >= self._limit_bytes)
 
     def _run(self) -> None:
         paused: set[Part] = set()
         asked = 0.0
         try:
             while not self._stopping.is_set():
-                full = {part for part in self._parts if self._queued_rows[part] + self._waiting(part) >= self._limit_rows}
+                full = {part for part in self._parts if self._full(part)}
                 if full - paused:
                     self._consumer.pause(full - paused)
                 if paused - full:
@@ -131,7 +144,9 @@ class Fetch:
                     self._look(quiet)
                     asked = self._clock()
         except BaseException as error:  # whatever stops the thread is raised where the rows are taken
-            self._queue.put(error)
+            with self._room:
+                self._failure = error
+                self._room.notify_all()
 
     def _poll(self, timeout_ms: int) -> bool:
         try:
@@ -161,16 +176,22 @@ class Fetch:
             return
         with self._room:
             for one in found:
+                self._given[one.part] = one.decoded.next_offset
                 self._queued_rows[one.part] += one.records
                 self._queued_bytes += one.nbytes
-        self._queue.put(found)
+                self._row_bytes[one.part] = one.nbytes / max(one.records, 1)
+                self._at[one.part] = max(self._at[one.part], one.decoded.next_offset)
+            self._queue += found
+            self._room.notify_all()
 
     def _look(self, quiet: list[Part]) -> None:
         """Which quiet partitions are caught up; the positions may have moved over control batches without any record."""
         ends = self._consumer.end_offsets(quiet)
         now = self._clock()
         for part, end in ends.items():
-            if self._consumer.position(part) >= end:
+            position = self._consumer.position(part)
+            self._at[part] = max(self._at[part], position)
+            if position >= end:
                 self._caught_up[part] = now
 
 

@@ -33,7 +33,7 @@ from streams.errors import DriftlineError
 from streams.events.decode import WATERMARK
 from streams.events.redrive import records_of
 from streams.features.program import Program
-from streams.features.step import Features, plan_of
+from streams.features.step import Features, plan_of, width
 from streams.project import Project, Source, load_project
 from streams.supervisor.topics import make_topics
 from streams.types import Type
@@ -339,7 +339,7 @@ def _whole(project: Project) -> None:
     make_topics(other)
     plan = plan_of(project)
     inputs = pipeline.build(project, "features").inputs
-    step = Features(Program(plan), plan, inputs, other.topic("features"), project.partitions)
+    step = Features(Program(plan), plan, inputs, other.topic("features"), width(project))
     settings = replace(
         pipeline.settings(project, step),
         group=f"{other.prefix}.features",

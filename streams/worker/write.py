@@ -22,7 +22,7 @@ from streams.events.decode import KEY, VALUE, WATERMARK, Refused
 from streams.sensors import Sensor
 from streams.types import Int64, Output, Outputs
 from streams.worker.commits import Commit, Standing, positions
-from streams.worker.connection import Connection, Part, Producer
+from streams.worker.connection import Connection, Header, Part, Producer
 from streams.worker.merge import Progress
 
 
@@ -142,7 +142,7 @@ class Write:
                 shorter = dead_letters.to_output(work.refused, work.commit.at, keep=False)
                 send(self._producer, topic, shorter, *encode(shorter))
         if work.commit.mark is not None:
-            header = [[(WATERMARK, str(work.commit.mark).encode())]]
+            header: list[list[Header] | None] = [[(WATERMARK, str(work.commit.mark).encode())]]
             for topic, partition in work.marked:
                 self._producer.send(topic, partition, np.array([work.commit.mark], np.int64), None, Bytes.nulls(1), header)
         record = Bytes.of([work.commit.to_json().encode()])
