@@ -31,7 +31,14 @@ from connectors.formats.json import decode, encode
 from connectors.kafka import Bytes, ColumnarConsumer, ColumnarProducer, TopicSettings, ensure_topics
 from streams.types import Type
 
-SCHEMA = {"card": Type.STRING, "amount": Type.DOUBLE, "time": Type.TIMESTAMP, "merchant": Type.STRING, "country": Type.STRING, "note": Type.STRING}
+SCHEMA = {
+    "card": Type.STRING,
+    "amount": Type.DOUBLE,
+    "time": Type.TIMESTAMP,
+    "merchant": Type.STRING,
+    "country": Type.STRING,
+    "note": Type.STRING,
+}
 PARTITIONS = 4
 BATCH = 50_000
 
@@ -58,12 +65,19 @@ def timed(rows: int, work: Callable[[], Any]) -> dict[str, Any]:
     cpu, at = time.process_time(), time.perf_counter()
     answer = work()
     took, used = time.perf_counter() - at, time.process_time() - cpu
-    return {"rows_per_second": round(rows / took), "rows_per_cpu_second": round(rows / used), "cores": round(used / took, 2), "answer": answer}
+    return {
+        "rows_per_second": round(rows / took),
+        "rows_per_cpu_second": round(rows / used),
+        "cores": round(used / took, 2),
+        "answer": answer,
+    }
 
 
 def out_ours(bootstrap: str, topic: str, made: tuple[Bytes, Bytes, Any], codec: str, transactional: bool) -> None:
     values, keys, times = made
-    with ColumnarProducer({"bootstrap_servers": bootstrap, "compression_type": codec}, f"bench-{topic}" if transactional else None) as producer:
+    with ColumnarProducer(
+        {"bootstrap_servers": bootstrap, "compression_type": codec}, f"bench-{topic}" if transactional else None
+    ) as producer:
         for first in range(0, len(values), BATCH):
             if transactional:
                 producer.begin()
@@ -80,7 +94,11 @@ def out_kafka_python(bootstrap: str, topic: str, made: tuple[Bytes, Bytes, Any],
 
     values, keys, times = made
     producer = kafka.KafkaProducer(
-        bootstrap_servers=bootstrap, compression_type=None if codec == "none" else codec, batch_size=1 << 18, linger_ms=5, max_in_flight_requests_per_connection=5
+        bootstrap_servers=bootstrap,
+        compression_type=None if codec == "none" else codec,
+        batch_size=1 << 18,
+        linger_ms=5,
+        max_in_flight_requests_per_connection=5,
     )
     for i in range(len(values)):
         producer.send(topic, values[i], keys[i], partition=i % PARTITIONS, timestamp_ms=int(times[i]))
@@ -93,7 +111,13 @@ def out_confluent(bootstrap: str, topic: str, made: tuple[Bytes, Bytes, Any], co
 
     values, keys, times = made
     producer = confluent_kafka.Producer(
-        {"bootstrap.servers": bootstrap, "compression.type": codec, "enable.idempotence": True, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
+        {
+            "bootstrap.servers": bootstrap,
+            "compression.type": codec,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+        }
     )
     for i in range(len(values)):
         while True:

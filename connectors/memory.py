@@ -166,7 +166,9 @@ class MemoryConsumer:
     def _read(self, part: TopicPart, most: int) -> Records | None:
         log, at = self._broker._log(part), self._positions[part]
         if not log.beginning <= at <= log.end:
-            raise OffsetLostError(f"{part[0]}[{part[1]}]@{at} is not in the log, which has {log.beginning}..{log.end}; seek to an offset that is there")
+            raise OffsetLostError(
+                f"{part[0]}[{part[1]}]@{at} is not in the log, which has {log.beginning}..{log.end}; seek to an offset that is there"
+            )
         taken = []
         end = log.stable if self._committed else log.end
         for chunk in log.chunks[log.at(at) :]:
@@ -285,14 +287,23 @@ class MemoryProducer:
             cuts = np.empty(len(values), np.int64)
             _, large = wire.cut(times, keys.length, values.length, length, limit, limit, cuts)
             if large >= 0:
-                raise MessageTooLargeError(f"record {large} for {topic}[{partition}] does not fit the {limit:,} bytes the topic takes a batch", int(large))
+                raise MessageTooLargeError(
+                    f"record {large} for {topic}[{partition}] does not fit the {limit:,} bytes the topic takes a batch", int(large)
+                )
             counts = np.zeros(len(values), np.int32)
             if headers is not None:
                 counts[:] = [len(row or ()) for row in headers]
             size = np.array([len(wire.varint(int(count))) for count in counts]) if headers is not None else 1
             base = log.end
             records = Records(
-                topic, partition, np.arange(base, base + len(values)), times, keys, values, Headers(buffer, start + size, counts), base + len(values)
+                topic,
+                partition,
+                np.arange(base, base + len(values)),
+                times,
+                keys,
+                values,
+                Headers(buffer, start + size, counts),
+                base + len(values),
             )
             log.chunks.append(_Chunk(base, records, self._transaction))
             if self._transaction is not None:

@@ -99,7 +99,13 @@ def _fits(field: _Field, kind: Type) -> tuple[int, int, int] | None:
     if kind is Type.BOOL and written == fast.BOOLEAN:
         return fast.INTS, 1, written
     if field.logical in _MILLIS and written == fast.LONG:
-        return (fast.INTS, _MILLIS[field.logical], written) if kind is Type.TIMESTAMP else (fast.INTS, 1, written) if kind is Type.BIGINT else None
+        return (
+            (fast.INTS, _MILLIS[field.logical], written)
+            if kind is Type.TIMESTAMP
+            else (fast.INTS, 1, written)
+            if kind is Type.BIGINT
+            else None
+        )
     if kind is Type.TIMESTAMP and written in (fast.INT, fast.LONG) and field.logical is None:
         return fast.INTS, 1, written
     if kind is Type.DATE and written == fast.INT and field.logical == "date":
@@ -125,7 +131,9 @@ def columns_of(schema: Any) -> dict[str, Type]:
         else:
             kind = direct.get(field.kind)
         if kind is None:
-            raise ProjectError(f"field {field.name} of the Avro schema is {field.kind}; a column is boolean, a number, text, a date or a timestamp")
+            raise ProjectError(
+                f"field {field.name} of the Avro schema is {field.kind}; a column is boolean, a number, text, a date or a timestamp"
+            )
         found[field.name] = kind
     return found
 
@@ -179,7 +187,9 @@ class Decoder:
         ids[long] = sum(values.buffer[at + 1 + i].astype(np.int64) << (24 - 8 * i) for i in range(4)) if len(long) else 0
         for row in np.flatnonzero(values.length < 5).tolist():
             empty = values.length[row] <= 0
-            reasons[row] = "an empty message; wished one Avro record" if empty else "too short for Avro with Confluent's header of five bytes"
+            reasons[row] = (
+                "an empty message; wished one Avro record" if empty else "too short for Avro with Confluent's header of five bytes"
+            )
         for row in long[values.buffer[at] != 0].tolist():
             ids[row] = -1
             reasons[row] = f"the first byte is {int(values.buffer[values.start[row]])}, wished 0 and a schema id (Confluent's header)"
@@ -234,11 +244,11 @@ class _Plan:
     ) -> None:
         self.number, self.written, self.goes, self.defaults, self.types = number, written, goes, defaults, types
         self.flat = all(field.kind in _PRIMITIVES or field.kind in ("enum", "fixed") for field in written)
-        self._parsed = None if self.flat else fastavro.parse_schema(_bare(writer))
+        self._parsed: Any = None if self.flat else fastavro.parse_schema(_bare(writer))
         self._symbols: list[bytes | int] = []  # an enum's number of symbols, then these
         count = len(written)
-        self._table = np.zeros((8, count), np.int64)
-        kinds, nulls, stores, slots, fields, divide, sizes, bounds = self._table
+        self._table = np.zeros((7, count), np.int64)
+        kinds, nulls, stores, slots, fields, divide, sizes = self._table
         divide[:] = 1
         self._least, self._most = np.full(count, -(2**63), np.int64), np.full(count, 2**63 - 1, np.int64)
         for place, field in enumerate(written):
@@ -268,7 +278,7 @@ class _Plan:
                 except Unreadable as error:
                     reasons[row] = str(error)
             return
-        kinds, nulls, stores, slots, fields, divide, sizes, _ = self._table
+        kinds, nulls, stores, slots, fields, divide, sizes = self._table
         status, where = np.zeros(len(values), np.uint8), np.zeros(len(values), np.int64)
         fast.decode(
             values.buffer, rows, values.start + 5, values.length - 5, kinds, nulls, stores, slots, fields, divide, sizes, self._least,
@@ -300,7 +310,7 @@ class _Plan:
         """By fastavro, without logical types: the bare numbers are scaled as in the quick way."""
         data = io.BytesIO(value[5:])
         try:
-            found: Any = fastavro.schemaless_reader(data, self._parsed, None)  # type: ignore[call-arg,arg-type]
+            found: Any = fastavro.schemaless_reader(data, self._parsed, None)
         except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, RecursionError) as error:
             cells.valid[:, row] = 1
             raise Unreadable(f"the record cannot be read (written with schema {self.number}): {type(error).__name__}: {error}") from None
@@ -352,5 +362,3 @@ def _default(field: _Field, kind: Type) -> Any:
     if isinstance(value, (int, str)):
         return value
     raise ProjectError(f"the default of field {field.name} is {value!r}, wished {kind}")
-
-

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="call-arg, var-annotated, assignment, import-untyped"
 """Flat Avro records straight into typed columns and back, one pass over the bytes."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ OK, SHORT, LEFT_OVER, BRANCH, SYMBOL, NO_TEXT, RANGE = range(7)  # what was foun
 U = np.uint64
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _long(buffer, p, end):  # type: ignore[no-untyped-def]
     """A zigzag varint and the position after it, -1 where it breaks off."""
     shift = 0
@@ -29,7 +30,7 @@ def _long(buffer, p, end):  # type: ignore[no-untyped-def]
     return np.int64(0), np.int64(-1)
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _little(buffer, p, size):  # type: ignore[no-untyped-def]
     value = U(0)
     for i in range(size):
@@ -37,7 +38,7 @@ def _little(buffer, p, size):  # type: ignore[no-untyped-def]
     return value
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _is_text(buffer, p, end):  # type: ignore[no-untyped-def]
     while p < end:
         if buffer[p] < 128:
@@ -49,7 +50,7 @@ def _is_text(buffer, p, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def decode(  # type: ignore[no-untyped-def]
     buffer, rows, start, length, kinds, nulls, stores, slots, fields, divide, sizes, least, most, symbols, ints, floats, text_at, text_len,
     valid, status, where,
@@ -92,7 +93,7 @@ def decode(  # type: ignore[no-untyped-def]
                 if number > 1:
                     found = RANGE
                     break
-            elif kind == FLOAT or kind == DOUBLE:
+            elif kind in (FLOAT, DOUBLE):
                 size = 4 if kind == FLOAT else 8
                 if size > end - p:
                     found = SHORT
@@ -120,14 +121,13 @@ def decode(  # type: ignore[no-untyped-def]
                 if kind == INT and (number < -2147483648 or number > 2147483647):
                     found = RANGE
                     break
-            if kind == STRING or kind == BYTES:
+            if kind in (STRING, BYTES):
                 if number < 0 or number > end - p:
                     found = SHORT
                     break
-                if store == TEXTS or kind == STRING:
-                    if not _is_text(buffer, p, p + number):
-                        found = NO_TEXT
-                        break
+                if (store == TEXTS or kind == STRING) and not _is_text(buffer, p, p + number):
+                    found = NO_TEXT
+                    break
                 if store == TEXTS:
                     text_at[slot, i], text_len[slot, i] = p, number
                     valid[fields[f], i] = 1
@@ -157,7 +157,7 @@ def decode(  # type: ignore[no-untyped-def]
         where[i] = f
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _single(bits):  # type: ignore[no-untyped-def]
     """The double of a float's bits."""
     sign = -1.0 if bits >> U(31) else 1.0
@@ -170,7 +170,7 @@ def _single(bits):  # type: ignore[no-untyped-def]
     return as_float((bits >> U(31)) << U(63) | (U(exponent + 896) << U(52)) | (fraction << U(29)))
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _write_long(out, p, value):  # type: ignore[no-untyped-def]
     z = (U(value) << U(1)) ^ U(value >> 63)
     while z >= U(128):
@@ -181,7 +181,7 @@ def _write_long(out, p, value):  # type: ignore[no-untyped-def]
     return p + 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def encode(head, kinds, slots, nullable, singles, ints, floats, texts, text_at, text_len, valid, out, ends):  # type: ignore[no-untyped-def]
     """Rows as Avro records behind `head`; a nullable field is a union of null and its type. singles: the floats as bits of a float."""
     p = 0

@@ -122,7 +122,7 @@ class Cells:
         return pa.table(columns)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def _gather(buffer, more, start, length, out, offsets):  # type: ignore[no-untyped-def]
     """The texts one after the other; a start past the buffer is in `more`."""
     q = 0

@@ -103,7 +103,7 @@ class Decoder:
             self.unknown_names.update(name[:100] for name in strange[: max(20 - len(self.unknown_names), 0)])
             if self.strict:
                 raise Unreadable(f"field {strange[0]} is not in the schema, and the source is strict")
-        cells = []
+        cells: list[Any] = []
         for (name, kind), iso in zip(self.schema.items(), self._iso, strict=True):
             cell = found.get(name)
             if cell is None:

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="assignment"
 """Flat JSON objects straight into typed columns, one pass over the bytes.
 
 Only what is plainly right is decided here. A record with anything unusual (escapes, nested values, a type that does not fit, more
@@ -17,14 +18,14 @@ from connectors.formats.times import days_of, time_of
 U = np.uint64
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _space(buffer, p, end):  # type: ignore[no-untyped-def]
     while p < end and (buffer[p] == 32 or buffer[p] == 10 or buffer[p] == 13 or buffer[p] == 9):
         p += 1
     return p
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def wide(buffer, p, end):  # type: ignore[no-untyped-def]
     """The position after one UTF-8 sequence of two to four bytes, -1 where it is none."""
     a = buffer[p]
@@ -42,7 +43,7 @@ def wide(buffer, p, end):  # type: ignore[no-untyped-def]
     return p + n
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
     """The position of the closing quote of plain text from p on, -1 where there is an escape or anything wrong."""
     while True:
@@ -59,19 +60,38 @@ def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
             return p
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _is_word(buffer, p, end, word):  # type: ignore[no-untyped-def]
     if p + len(word) > end:
         return False
-    for i in range(len(word)):
+    for i in range(len(word)):  # noqa: SIM110 - numba has no generators
         if buffer[p + i] != word[i]:
             return False
     return True
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, length, names, name_at, kinds, slots, least, most, iso, needed, plain, words, ints, floats, text_at, text_len, valid, status, unknown
+    buffer,
+    start,
+    length,
+    names,
+    name_at,
+    kinds,
+    slots,
+    least,
+    most,
+    iso,
+    needed,
+    plain,
+    words,
+    ints,
+    floats,
+    text_at,
+    text_len,
+    valid,
+    status,
+    unknown,
 ):
     """Read every record. Field f is `names[name_at[f]:name_at[f+1]]`, of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
 

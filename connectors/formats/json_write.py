@@ -17,7 +17,7 @@ BOOL, INTEGER, DOUBLE, TEXT, RAW = range(5)
 VALUE = "_value"  # a text column of this name is the record as it stands
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def _escapes(buffer, start, length):  # type: ignore[no-untyped-def]
     """How many bytes of the texts need an escape."""
     n = 0
@@ -29,7 +29,7 @@ def _escapes(buffer, start, length):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def]
     out[p] = 34
     p += 1
@@ -60,7 +60,7 @@ def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def
     return p + 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len, clean, valid, out, ends):  # type: ignore[no-untyped-def]
     """`names[name_at[c]:name_at[c+1]]` is what stands before the value of column c, its name in quotes and a colon."""
     p = 0
@@ -124,7 +124,9 @@ def encode(table: pa.Table) -> Bytes:
         store.append(data)
         if store is texts:
             raw.append(kind == RAW)
-    heads = [(("{" if not place else ",") + json.dumps(name, ensure_ascii=False) + ":").encode() for place, name in enumerate(table.column_names)]
+    heads = [
+        (("{" if not place else ",") + json.dumps(name, ensure_ascii=False) + ":").encode() for place, name in enumerate(table.column_names)
+    ]
     room = rows * (sum(len(head) for head in heads) + 1 + 5 * len(kinds) + 20 * len(ints) + 26 * len(floats))
     clean = np.ones(len(texts), np.bool_)
     for place, text in enumerate(texts):

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="call-arg, var-annotated, assignment, import-untyped"
 """Numbers in text and back, exactly: what is read is Python's float(text), what is written is Python's repr(value).
 
 Reading: Daniel Lemire, "Number Parsing at a Gigabyte per Second", https://arxiv.org/abs/2101.11408, with the fallback removed as in
@@ -59,7 +60,7 @@ PAIRS = np.frombuffer("".join(f"{i:02d}" for i in range(100)).encode(), np.uint8
 U = np.uint64
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def high(typingctx, a, b):  # type: ignore[no-untyped-def]
     """The upper 64 bits of a product of two unsigned 64-bit numbers."""
 
@@ -71,7 +72,7 @@ def high(typingctx, a, b):  # type: ignore[no-untyped-def]
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def leading_zeros(typingctx, a):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -79,7 +80,7 @@ def leading_zeros(typingctx, a):  # type: ignore[no-untyped-def]
     return types.uint64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def as_float(typingctx, a):  # type: ignore[no-untyped-def]
     """The double of these bits."""
 
@@ -89,7 +90,7 @@ def as_float(typingctx, a):  # type: ignore[no-untyped-def]
     return types.float64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def as_bits(typingctx, a):  # type: ignore[no-untyped-def]
     """The bits of this double."""
 
@@ -99,7 +100,7 @@ def as_bits(typingctx, a):  # type: ignore[no-untyped-def]
     return types.uint64(types.float64), codegen
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _round(w, q):  # type: ignore[no-untyped-def]
     """The bits of the double nearest to w * 10^q, ties to even."""
     if w == U(0) or q < SMALLEST:
@@ -140,7 +141,7 @@ def _round(w, q):  # type: ignore[no-untyped-def]
     return (mantissa & ~U(1 << 52)) | (U(power) << U(52))
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def to_double(w, q, negative, cut):  # type: ignore[no-untyped-def]
     """(value, known) of a decimal w * 10^q; with `cut` digits after the nineteenth were left out of w, and it may not be known."""
     if not cut and w <= U(1 << 53) and -22 <= q <= 22:
@@ -154,7 +155,7 @@ def to_double(w, q, negative, cut):  # type: ignore[no-untyped-def]
     return (-value if negative else value), True
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _to_odd(upper, lower, c):  # type: ignore[no-untyped-def]
     x1 = high(lower, c)
     y0 = upper * c
@@ -165,7 +166,7 @@ def _to_odd(upper, lower, c):  # type: ignore[no-untyped-def]
     return y1 | U(1 if y0 > U(1) else 0)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def shortest(value):  # type: ignore[no-untyped-def]
     """(digits, k): the shortest digits * 10^k that reads as this positive, finite double, the nearest of those."""
     bits = as_bits(value)
@@ -205,7 +206,7 @@ def shortest(value):  # type: ignore[no-untyped-def]
     return s + U(1 if round_up else 0), k
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _width(w):  # type: ignore[no-untyped-def]
     n = 1
     while w >= U(10000):
@@ -220,7 +221,7 @@ def _width(w):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _digits(out, p, w, n):  # type: ignore[no-untyped-def]
     """The n digits of w at p."""
     at = p + n
@@ -240,7 +241,7 @@ def _digits(out, p, w, n):  # type: ignore[no-untyped-def]
     return p + n
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def write_int(out, p, value):  # type: ignore[no-untyped-def]
     """At most 20 bytes."""
     w = U(value)
@@ -251,7 +252,7 @@ def write_int(out, p, value):  # type: ignore[no-untyped-def]
     return _digits(out, p, w, _width(w))
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def write_double(out, p, value):  # type: ignore[no-untyped-def]
     """As Python's repr; NaN, Infinity, -Infinity are bare. At most 25 bytes."""
     if value != value:

@@ -95,9 +95,13 @@ class Registry:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            raise BrokerError(f"the schema registry at {self.url} refuses {method} {path}: {error.code} {error.read(300).decode('utf-8', 'replace')}") from error
+            raise BrokerError(
+                f"the schema registry at {self.url} refuses {method} {path}: {error.code} {error.read(300).decode('utf-8', 'replace')}"
+            ) from error
         except (OSError, ValueError) as error:
-            raise BrokerError(f"the schema registry at {self.url} does not answer: {error}; is it running, and is the address right?") from error
+            raise BrokerError(
+                f"the schema registry at {self.url} does not answer: {error}; is it running, and is the address right?"
+            ) from error
 
     def __str__(self) -> str:
         return f"the schema registry at {self.url}"

@@ -8,13 +8,13 @@ import numpy as np
 NONE = -(2**63)  # what the text is when it is no date or time
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _two(buffer, p):  # type: ignore[no-untyped-def]
     a, b = np.int64(buffer[p]) - 48, np.int64(buffer[p + 1]) - 48
     return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else np.int64(-1)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
     """Days since 1970-01-01 of YYYY-MM-DD, or NONE. http://howardhinnant.github.io/date_algorithms.html#days_from_civil"""
     none = np.int64(-9223372036854775808)
@@ -36,7 +36,7 @@ def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
     return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
     """Milliseconds since the epoch of YYYY-MM-DD[(T| )HH:MM[:SS[.digits]]][Z|(+|-)HH[:]MM], or NONE.
 
@@ -92,7 +92,7 @@ def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
     return none
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def times_of(buffer, start, length, out):  # type: ignore[no-untyped-def]
     """Each text as `time_of`; those of negative length are left alone."""
     for i in range(len(start)):

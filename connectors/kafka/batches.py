@@ -29,7 +29,7 @@ LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x08, 0x10, 0x20
 POSITION, SIZE, MAGIC, CRC, ATTRIBUTES, BASE_OFFSET, LAST_DELTA, FIRST_TIME, MAX_TIME, PRODUCER, COUNT, EPOCH = range(12)
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _big_endian(buffer, at, size):  # type: ignore[no-untyped-def]
     value = np.int64(0)
     for i in range(size):
@@ -39,7 +39,7 @@ def _big_endian(buffer, at, size):  # type: ignore[no-untyped-def]
     return value
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def scan(buffer, found):  # type: ignore[no-untyped-def]
     """Fill `found` (rows x 12) with the headers of the whole batches in the buffer; gives (batches, position after them).
 
@@ -73,7 +73,7 @@ def scan(buffer, found):  # type: ignore[no-untyped-def]
     return n, at
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _read_varint(buffer, p, end):  # type: ignore[no-untyped-def]
     """The value and the position after it; the position is -1 where the varint runs over the end."""
     shift = 0
@@ -88,7 +88,7 @@ def _read_varint(buffer, p, end):  # type: ignore[no-untyped-def]
     return np.int64(0), np.int64(-1)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_len, header_at, header_count):  # type: ignore[no-untyped-def]
     """The records of the batches, each a row (position of its records, end, count, base offset, base time, append time or -1).
 
@@ -150,7 +150,7 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
     return -1
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _write_varint(out, p, value):  # type: ignore[no-untyped-def]
     z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
     while z >= 128:
@@ -161,7 +161,7 @@ def _write_varint(out, p, value):  # type: ignore[no-untyped-def]
     return p + 1
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _varint_size(value):  # type: ignore[no-untyped-def]
     z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
     n = 1
@@ -171,7 +171,7 @@ def _varint_size(value):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def cut(timestamp, key_len, value_len, header_len, target, limit, cuts):  # type: ignore[no-untyped-def]
     """Where batches begin, so that each is at most `target` bytes (a larger record has one of its own): fills `cuts`.
 
@@ -202,7 +202,7 @@ def cut(timestamp, key_len, value_len, header_len, target, limit, cuts):  # type
     return n, -1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def encode(out, p, timestamp, keys, key_at, key_len, values, value_at, value_len, heads, head_at, head_len, first, last):  # type: ignore[no-untyped-def]
     """Records first..last-1 of the columns as the body of one record batch; gives (end, greatest timestamp).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -15,7 +16,7 @@ from streams.types import Int64
 UInt8 = npt.NDArray[np.uint8]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True)
 def _gather(buffer: UInt8, start: Int64, length: Int64, out: UInt8, offsets: npt.NDArray[np.int32]) -> None:
     q = 0
     for i in range(len(start)):
@@ -61,7 +62,7 @@ class Bytes:
 
     def compact(self) -> Bytes:
         """The same rows in a buffer of their own, one after the other, so that a larger one can be let go."""
-        offsets = np.empty(len(self) + 1, np.int32 if self.nbytes < 2**31 else np.int64)
+        offsets: npt.NDArray[Any] = np.empty(len(self) + 1, np.int32 if self.nbytes < 2**31 else np.int64)
         out = np.empty(self.nbytes, np.uint8)
         _gather(self.buffer, self.start, self.length, out, offsets)
         return Bytes(out, offsets[:-1].astype(np.int64), self.length.copy())
@@ -222,7 +223,9 @@ class Records:
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers these columns keep alive (shared ones counted once)."""
-        buffers = {id(part.buffer.base if part.buffer.base is not None else part.buffer): part.buffer.nbytes for part in (self.keys, self.values)}
+        buffers = {
+            id(part.buffer.base if part.buffer.base is not None else part.buffer): part.buffer.nbytes for part in (self.keys, self.values)
+        }
         return sum(buffers.values()) + 60 * len(self)
 
     def take(self, rows: npt.NDArray[np.integer | np.bool_] | slice, next_offset: int | None = None) -> Records:
@@ -248,7 +251,14 @@ class Records:
             parts[0].partition,
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.timestamps for part in parts]),
-            *(joined or (Bytes.concat([p.keys for p in parts]), Bytes.concat([p.values for p in parts]), Headers.concat([p.headers for p in parts]))),
+            *(
+                joined
+                or (
+                    Bytes.concat([p.keys for p in parts]),
+                    Bytes.concat([p.values for p in parts]),
+                    Headers.concat([p.headers for p in parts]),
+                )
+            ),
             parts[-1].next_offset,
         )
 

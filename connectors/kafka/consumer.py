@@ -16,7 +16,8 @@ from kafka.structs import TopicPartition
 
 from connectors.errors import CorruptBatchError, MessageFormatError, OffsetLostError
 from connectors.kafka import batches as wire
-from connectors.kafka import seams, settings as _settings
+from connectors.kafka import seams
+from connectors.kafka import settings as _settings
 from connectors.kafka.columns import Bytes, Headers, Records
 from streams.errors import BrokerError
 from streams.types import Int64
@@ -95,7 +96,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         place = f"{tp.topic}[{tp.partition}]"
         group: list[list[int]] = []
         size = 0
-        view = memoryview(buffer)
+        view = buffer.data
         for row in rows.tolist():
             if row[wire.MAGIC] != 2:
                 raise MessageFormatError(
@@ -141,7 +142,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         data = np.frombuffer(view[at : row[wire.POSITION] + row[wire.SIZE]], np.uint8)
         one = [np.empty(1, np.int64) for _ in range(7)]
         segment = np.array([[0, len(data), 1, 0, 0, 0]], np.int64)
-        if wire.decode(data, segment, *one, np.empty(1, np.int32)) >= 0:
+        if wire.decode(data, segment, *one, np.empty(1, np.int32)) >= 0:  # type: ignore[call-arg]
             return False
         key = int(one[2][0])
         return bytes(data[key + 2 : key + 4]) == b"\x00\x00"
@@ -158,7 +159,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             following = row[wire.BASE_OFFSET] + row[wire.LAST_DELTA] + 1
             start, end = row[wire.POSITION] + wire.HEADER, row[wire.POSITION] + row[wire.SIZE]
             if not plain:
-                data: Any = memoryview(source)[start:end]
+                data: Any = source.data[start:end]
                 if codec := row[wire.ATTRIBUTES] & 7:
                     try:
                         data = wire.decompress(codec, data)
@@ -325,7 +326,11 @@ class ColumnarConsumer:
         """What a group committed: (offset, metadata) of each partition that has any; waits for a transaction that is being ended."""
         if group not in self._groups:
             self._groups[group] = KafkaConsumer(
-                group_id=group, enable_auto_commit=False, isolation_level="read_committed", metrics_enabled=False, **_settings.client(self.settings)
+                group_id=group,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                metrics_enabled=False,
+                **_settings.client(self.settings),
             )
         chosen = [TopicPartition(*part) for part in partitions] if partitions is not None else list(self._consumer.assignment())
         if not chosen:
@@ -364,13 +369,21 @@ class ColumnarConsumer:
         lines = []
         for tp, offset in (error.args[0] if error.args and isinstance(error.args[0], dict) else {}).items():
             part = tuple(tp)
-            lines.append(f"{tp.topic}[{tp.partition}]@{offset} is not in the log, which has {self.beginning_offsets([part])[part]}..{self.end_offsets([part])[part]}")
-        return OffsetLostError("; ".join(lines) + "; retention or a truncation took it: seek to an offset that is there, or raise the topic's retention")
+            lines.append(
+                f"{tp.topic}[{tp.partition}]@{offset} is not in the log, which has {self.beginning_offsets([part])[part]}..{self.end_offsets([part])[part]}"
+            )
+        return OffsetLostError(
+            "; ".join(lines) + "; retention or a truncation took it: seek to an offset that is there, or raise the topic's retention"
+        )
 
 
 def _corrupt(tp: TopicPartition, offset: int, after: int, reason: str) -> CorruptBatchError:
-    return CorruptBatchError(f"{tp.topic}[{tp.partition}]@{offset}: the record batch is damaged: {reason}", tp.topic, tp.partition, offset, after)
+    return CorruptBatchError(
+        f"{tp.topic}[{tp.partition}]@{offset}: the record batch is damaged: {reason}", tp.topic, tp.partition, offset, after
+    )
 
 
 def _unreachable(settings: Mapping[str, Any], error: Exception) -> BrokerError:
-    return BrokerError(f"no broker answers at {settings.get('bootstrap_servers', 'localhost')}: {type(error).__name__}: {error}; is it running, and is the address right?")
+    return BrokerError(
+        f"no broker answers at {settings.get('bootstrap_servers', 'localhost')}: {type(error).__name__}: {error}; is it running, and is the address right?"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import kafka.errors
@@ -17,7 +18,8 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 
 from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError
 from connectors.kafka import batches as wire
-from connectors.kafka import seams, settings as _settings
+from connectors.kafka import seams
+from connectors.kafka import settings as _settings
 from connectors.kafka.admin import admin, topic_config
 from connectors.kafka.columns import Bytes
 from connectors.kafka.consumer import TopicPart, _unreachable
@@ -111,14 +113,16 @@ class ColumnarProducer:
             )
         tp = TopicPartition(topic, partition)
         bounds = [*cuts[:count].tolist(), len(values)]
-        for first, last in zip(bounds, bounds[1:], strict=False):
-            body = int(np.maximum(keys.length[first:last], 0).sum() + np.maximum(values.length[first:last], 0).sum() + head_len[first:last].sum())
+        for first, last in pairwise(bounds):
+            body = int(
+                np.maximum(keys.length[first:last], 0).sum() + np.maximum(values.length[first:last], 0).sum() + head_len[first:last].sum()
+            )
             out = np.empty(wire.HEADER + body + 36 * (last - first), np.uint8)
             end, newest = wire.encode(
                 out, wire.HEADER, timestamps, keys.buffer, keys.start, keys.length, values.buffer, values.start, values.length,
                 heads, head_at, head_len, first, last,
             )  # fmt: skip
-            self._hand_over(tp, bytearray(memoryview(out)[:end]), last - first, int(timestamps[first]), int(newest))
+            self._hand_over(tp, bytearray(out[:end].data), last - first, int(timestamps[first]), int(newest))
 
     def flush(self) -> None:
         """Wait until everything sent is written; ProduceError names what was not, and why."""
@@ -126,7 +130,9 @@ class ColumnarProducer:
         self._wait(0)
         self._raise_failures()
 
-    def commit(self, positions: Mapping[TopicPart, tuple[int, str] | int] | None = None, group: str | ConsumerGroupMetadata | None = None) -> None:
+    def commit(
+        self, positions: Mapping[TopicPart, tuple[int, str] | int] | None = None, group: str | ConsumerGroupMetadata | None = None
+    ) -> None:
         """End the transaction: what was sent and the group's positions (offset, metadata) become visible together.
 
         TransactionError where it could not be (nothing is visible; call `abort`, then begin again), FencedError where another
@@ -140,7 +146,8 @@ class ColumnarProducer:
                 if group is None:
                     raise ValueError("positions are committed for a group; name it")
                 offsets = {
-                    TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1) for part, at in positions.items()
+                    TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1)
+                    for part, at in positions.items()
                 }
                 self._wait(0)
                 self._raise_failures()
@@ -207,7 +214,9 @@ class ColumnarProducer:
         """
         with admin(self.settings) as opened:  # kafka-python would wait max_block_ms for a topic that is not there
             kind = kafka.errors.for_code(opened.describe_topics([topic])[0]["error_code"])
-        if kind is not kafka.errors.NoError and not issubclass(kind, kafka.errors.RetriableError) or kind is kafka.errors.UnknownTopicOrPartitionError:
+        if (
+            kind is not kafka.errors.NoError and not issubclass(kind, kafka.errors.RetriableError)
+        ) or kind is kafka.errors.UnknownTopicOrPartitionError:
             raise BrokerError(f"topic {topic} cannot be written: {kind.__name__}; create it first (ensure_topics)")
         try:
             found = self._producer.partitions_for(topic)
@@ -308,7 +317,9 @@ class ColumnarProducer:
             while not batch.produce_future.wait(0.2):
                 if raising and self._open and self._producer._transaction_manager._current_state == TransactionState.READY:
                     self._torn = True
-                    raise TransactionError("the broker gave up the transaction and the producer began a new epoch; abort, and do the work again")
+                    raise TransactionError(
+                        "the broker gave up the transaction and the producer began a new epoch; abort, and do the work again"
+                    )
                 if time.monotonic() > deadline:
                     if raising:
                         part = batch.topic_partition
@@ -328,7 +339,9 @@ class ColumnarProducer:
         if not self._failures:
             return
         failures, self._failures = self._failures, []
-        what = "; ".join(f"{count} records for {tp.topic}[{tp.partition}]: {type(error).__name__}: {error}" for tp, count, error in failures[:5])
+        what = "; ".join(
+            f"{count} records for {tp.topic}[{tp.partition}]: {type(error).__name__}: {error}" for tp, count, error in failures[:5]
+        )
         more = f" and {len(failures) - 5} more batches" if len(failures) > 5 else ""
         for _, _, error in failures:
             if isinstance(error, _FENCED):

@@ -72,7 +72,9 @@ def evolutions(draw: st.DrawFn) -> tuple[Any, Any, dict[str, Type], list[Any]]:
             kind = draw(st.sampled_from(sorted(DEFAULTS)))
             columns[name] = kind
             nothing = draw(st.booleans())
-            reading.append({"name": name, "type": ["null", AVRO[kind]] if nothing else AVRO[kind], "default": None if nothing else DEFAULTS[kind]})
+            reading.append(
+                {"name": name, "type": ["null", AVRO[kind]] if nothing else AVRO[kind], "default": None if nothing else DEFAULTS[kind]}
+            )
             continue
         which = draw(st.integers(0, len(WRITTEN) - 1).filter(lambda one: one not in seen or isinstance(WRITTEN[one][0], str)))
         seen.add(which)
@@ -177,7 +179,9 @@ def test_what_a_schema_cannot_give_is_refused_with_both_types() -> None:
         ({"at": Type.DATE}, "field at: DATE wanted, the writer's schema 1 has long (timestamp-micros)"),
     ]:
         assert avro.decode(Bytes.of([good()]), columns, schemas).errors == [(0, reason)]
-    assert avro.decode(Bytes.of([good(n=None)]), COLUMNS, schemas, required=["n"]).errors == [(0, "field n: INT wanted, met null or nothing")]
+    assert avro.decode(Bytes.of([good(n=None)]), COLUMNS, schemas, required=["n"]).errors == [
+        (0, "field n: INT wanted, met null or nothing")
+    ]
     assert avro.decode(Bytes.of([good(n=70_000)]), {"n": Type.SMALLINT}, schemas).errors[0][1].startswith("field n: the value does not fit")
     reader = {"type": "record", "name": "Event", "fields": [{"name": "more", "type": "int"}]}
     read = avro.decode(Bytes.of([good()]), {"more": Type.INT}, schemas, reader=reader)
@@ -197,7 +201,7 @@ def test_no_damage_is_worse_than_a_reason(data: st.DataObject) -> None:
     read.table.validate(full=True)
     try:
         out = io.BytesIO(bytes(value[5:]))
-        found: Any = fastavro.schemaless_reader(out, bare(EVENT), None)  # type: ignore[call-arg,arg-type]
+        found: Any = fastavro.schemaless_reader(out, bare(EVENT), None)
         right = not out.read(1) and -(2**31) <= (found["n"] or 0) < 2**31 and -(2**63) <= found["at"] < 2**63
     except Exception:  # whatever fastavro says of damaged bytes
         right = False
@@ -227,7 +231,7 @@ def test_rows_are_written_as_fastavro_reads_them(rows: list[dict[str, Any]]) -> 
     table = pa.table(arrays)
     schema = schema_of_table(table.schema)
     values = avro.encode(table, 258)
-    found = [fastavro.schemaless_reader(io.BytesIO((value or b"")[5:]), bare(schema), None) for value in values.to_list()]  # type: ignore[call-arg,arg-type]
+    found = [fastavro.schemaless_reader(io.BytesIO((value or b"")[5:]), bare(schema), None) for value in values.to_list()]
     assert found == rows
     assert all(value[:5] == b"\0\0\0\1\2" for value in values.to_list() if value)
     again = avro.decode(values, columns_of(schema), ProjectSchemas({258: schema}))

@@ -136,10 +136,18 @@ def test_parquet_bytes_depend_on_the_rows_alone(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.parquet", "y.parquet"]
 
 
-@given(st.lists(st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30)), max_size=10), st.integers(-1439, 1439), st.sampled_from("T "))
+@given(
+    st.lists(st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30)), max_size=10),
+    st.integers(-1439, 1439),
+    st.sampled_from("T "),
+)
 def test_times_are_read_as_python_reads_them(found: list[datetime.datetime], zone: int, between: str) -> None:
     offset = datetime.timezone(datetime.timedelta(minutes=zone))
-    texts = [one.replace(tzinfo=offset).isoformat(between) for one in found] + [one.isoformat(between) for one in found] + ["2013-01-01T24:00", "2013-13-01"]
+    texts = (
+        [one.replace(tzinfo=offset).isoformat(between) for one in found]
+        + [one.isoformat(between) for one in found]
+        + ["2013-01-01T24:00", "2013-13-01"]
+    )
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     wished = [(one.replace(tzinfo=offset) - epoch) // datetime.timedelta(milliseconds=1) for one in found]
     wished += [(one.replace(tzinfo=datetime.UTC) - epoch) // datetime.timedelta(milliseconds=1) for one in found] + [NONE, NONE]

@@ -70,7 +70,9 @@ def values(draw: st.DrawFn) -> bytes | None:
         items.append((draw(st.one_of(WORD, st.sampled_from(list(SCHEMA)))), draw(ANY)))
     space = draw(st.sampled_from(["", " ", "\n\t"]))
     ascii_only = draw(st.booleans())
-    body = f",{space}".join(json.dumps(name, ensure_ascii=ascii_only) + f"{space}:{space}" + json.dumps(cell, ensure_ascii=ascii_only) for name, cell in items)
+    body = f",{space}".join(
+        json.dumps(name, ensure_ascii=ascii_only) + f"{space}:{space}" + json.dumps(cell, ensure_ascii=ascii_only) for name, cell in items
+    )
     text = f"{space}{{{space}{body}{space}}}{space}".encode()
     harm = draw(st.integers(0, 12))
     if harm == 0:
@@ -116,7 +118,11 @@ def referee(value: bytes | None, required: tuple[str, ...] = ()) -> list[Any] | 
                 with np.errstate(over="ignore"):
                     cell = float(np.float32(cell))
         elif kind in ROOM:
-            if not is_number or (isinstance(cell, float) and not cell.is_integer()) or not -(2 ** (ROOM[kind] - 1)) <= cell < 2 ** (ROOM[kind] - 1):
+            if (
+                not is_number
+                or (isinstance(cell, float) and not cell.is_integer())
+                or not -(2 ** (ROOM[kind] - 1)) <= cell < 2 ** (ROOM[kind] - 1)
+            ):
                 return None
             cell = int(cell)
         elif kind is Type.BOOL:
@@ -139,7 +145,9 @@ def bits(cell: Any) -> Any:
 
 
 def rows_of(table: pa.Table) -> list[list[Any]]:
-    columns = [column.cast(pa.int64()).to_pylist() if pa.types.is_timestamp(column.type) else column.to_pylist() for column in table.columns]
+    columns = [
+        column.cast(pa.int64()).to_pylist() if pa.types.is_timestamp(column.type) else column.to_pylist() for column in table.columns
+    ]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -163,7 +171,10 @@ def test_records_are_read_as_python_reads_them(found: list[bytes | None], requir
         (b'{"mid": 2147483648}', "field mid: INT wanted (32 bits), met number 2147483648, which does not fit"),
         (b'{"mid": 1.5}', "field mid: INT wanted, met number 1.5"),
         (b'{"small": NaN}', "field small: SMALLINT wanted, met number nan"),
-        (b'{"at": "2013-01-01T00:00:00Z"}', 'field at: TIMESTAMP as integer milliseconds since the epoch wanted, met text "2013-01-01T00:00:00Z"'),
+        (
+            b'{"at": "2013-01-01T00:00:00Z"}',
+            'field at: TIMESTAMP as integer milliseconds since the epoch wanted, met text "2013-01-01T00:00:00Z"',
+        ),
         (b'{"day": "2013-02-29"}', 'field day: DATE as text YYYY-MM-DD wanted, met text "2013-02-29"'),
         (b'{"yes": 1}', "field yes: BOOL wanted, met number 1"),
         (b'{"key": 7}', "field key: STRING wanted, met number 7"),
@@ -199,7 +210,7 @@ def test_required_and_unknown_fields() -> None:
         Decoder({"at": Type.TIMESTAMP}, required=["other"])
 
 
-@numba.njit  # type: ignore[misc]
+@numba.njit
 def _written(found, out, ends):  # type: ignore[no-untyped-def]
     p = 0
     for i in range(len(found)):
@@ -213,10 +224,12 @@ def test_doubles_are_written_as_pythons_repr(found: list[float]) -> None:
     _written(np.array(found), out, ends)
     starts = [0, *ends[:-1].tolist()]
     words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    assert [out[a:b].tobytes().decode() for a, b in zip(starts, ends.tolist(), strict=True)] == [words.get(repr(one), repr(one)) for one in found]
+    assert [out[a:b].tobytes().decode() for a, b in zip(starts, ends.tolist(), strict=True)] == [
+        words.get(repr(one), repr(one)) for one in found
+    ]
 
 
-@numba.njit  # type: ignore[misc]
+@numba.njit
 def _read(w, q):  # type: ignore[no-untyped-def]
     return to_double(w, q, False, False)
 
@@ -251,8 +264,11 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "l": (pa.large_string(), WORD),
     "c": (pa.dictionary(pa.int32(), pa.string()), WORD),
     "n": (pa.list_(pa.float64()), st.lists(st.floats(allow_nan=False), max_size=3)),
-    "o": (pa.struct([("x", pa.int64()), ("y", pa.list_(pa.string()))]), st.fixed_dictionaries({"x": st.integers(0, 9), "y": st.lists(WORD, max_size=2)})),
-    "z\"é": (pa.null(), st.none()),
+    "o": (
+        pa.struct([("x", pa.int64()), ("y", pa.list_(pa.string()))]),
+        st.fixed_dictionaries({"x": st.integers(0, 9), "y": st.lists(WORD, max_size=2)}),
+    ),
+    'z"é': (pa.null(), st.none()),
 }
 
 

@@ -115,11 +115,14 @@ def test_fetches_decode_as_kafka_python_does(log: Any, data: st.DataObject, size
     out, aborted, first, last = log
     at = data.draw(st.integers(first, max(last - 1, first)))
     isolation = data.draw(st.sampled_from([IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED]))
-    wished = drain(Fetcher.PartitionRecords, out, at, aborted, isolation, [10_000])
-    assert drain(_PartitionRecords, out, at, aborted, isolation, sizes) == wished
+    rows, after = drain(Fetcher.PartitionRecords, out, at, aborted, isolation, [10_000])
+    # kafka-python goes back where the fetch ends before it was to begin, which no broker does
+    assert drain(_PartitionRecords, out, at, aborted, isolation, sizes) == (rows, max(after, at))
 
 
-@given(st.lists(st.tuples(st.integers(-1, 2**50), TEXT, TEXT, st.lists(HEADER, max_size=3)), min_size=1, max_size=40), st.integers(100, 4000))
+@given(
+    st.lists(st.tuples(st.integers(-1, 2**50), TEXT, TEXT, st.lists(HEADER, max_size=3)), min_size=1, max_size=40), st.integers(100, 4000)
+)
 def test_batches_are_cut_and_encoded_as_kafka_python_reads_them(rows: Any, target: int) -> None:
     times = np.array([row[0] for row in rows], np.int64)
     keys, values = Bytes.of([row[1] for row in rows]), Bytes.of([row[2] for row in rows])
@@ -204,7 +207,10 @@ def test_no_damage_is_worse_than_an_error(data: st.DataObject) -> None:
         pass
 
 
-@given(st.lists(st.lists(st.tuples(st.just(1), TEXT, TEXT, st.lists(HEADER, max_size=2)), min_size=1, max_size=6), min_size=1, max_size=4), st.data())
+@given(
+    st.lists(st.lists(st.tuples(st.just(1), TEXT, TEXT, st.lists(HEADER, max_size=2)), min_size=1, max_size=6), min_size=1, max_size=4),
+    st.data(),
+)
 def test_parts_of_a_partition_join(batches: Any, data: st.DataObject) -> None:
     parts, wished, base = [], [], 0
     for rows in batches:

@@ -33,7 +33,9 @@ from tests.connectors.reading import read_all
 pytestmark = pytest.mark.broker
 CODECS = ["none", "gzip", "lz4", "zstd", "snappy"]
 TEXT = st.one_of(st.none(), st.binary(max_size=20), st.binary(min_size=100, max_size=300))
-HEADERS = st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.one_of(st.none(), st.binary(max_size=4))), max_size=2)
+HEADERS = st.lists(
+    st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.one_of(st.none(), st.binary(max_size=4))), max_size=2
+)
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 ROWS = st.lists(st.tuples(st.integers(0, 1_700_000_000_000), TEXT, TEXT, HEADERS), min_size=1, max_size=30)
 
@@ -111,7 +113,10 @@ def test_what_we_write_all_read(broker: str, batches: list[tuple[str, list[Row]]
 
 
 @settings(max_examples=15)
-@given(st.lists(st.tuples(st.sampled_from(CODECS), st.sampled_from(["plain", "commit", "abort"]), ROWS), min_size=1, max_size=4), st.integers(0, 40))
+@given(
+    st.lists(st.tuples(st.sampled_from(CODECS), st.sampled_from(["plain", "commit", "abort"]), ROWS), min_size=1, max_size=4),
+    st.integers(0, 40),
+)
 def test_what_librdkafka_writes_we_read(broker: str, batches: list[tuple[str, str, list[Row]]], start: int) -> None:
     topic = new_topic(broker)
     for codec, fate, rows in batches:
@@ -135,7 +140,9 @@ def test_what_librdkafka_writes_we_read(broker: str, batches: list[tuple[str, st
 
 
 @settings(max_examples=10)
-@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["send", "commit", "abort"]), st.sampled_from(CODECS)), min_size=3, max_size=14))
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["send", "commit", "abort"]), st.sampled_from(CODECS)), min_size=3, max_size=14)
+)
 def test_interleaved_transactions_look_the_same_to_all(broker: str, acts: list[tuple[int, str, str]]) -> None:
     topic = new_topic(broker)
     producers: dict[int, ColumnarProducer] = {}
@@ -300,9 +307,14 @@ def test_secrets_come_from_the_environment_alone() -> None:
 def test_another_kafka_python_is_refused_with_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     seams.check()
     monkeypatch.setattr(seams.kafka, "__version__", "3.1.0")
-    with pytest.raises(ClientChangedError, match=r"kafka-python 3\.1\.0 is installed, the columnar client is written for 3\.0\.12: its private parts look"):
+    with pytest.raises(
+        ClientChangedError, match=r"kafka-python 3\.1\.0 is installed, the columnar client is written for 3\.0\.12: its private parts look"
+    ):
         seams.check()
     monkeypatch.setattr(seams.Sender, "_can_split", lambda self, batch: True)
     monkeypatch.delattr(seams.RecordAccumulator, "_tp_lock")
-    with pytest.raises(ClientChangedError, match=r"RecordAccumulator\._tp_lock is gone; Sender\._can_split takes \(self, batch\), wished \(self, batch, error\)"):
+    with pytest.raises(
+        ClientChangedError,
+        match=r"RecordAccumulator\._tp_lock is gone; Sender\._can_split takes \(self, batch\), wished \(self, batch, error\)",
+    ):
         seams.check()
