@@ -1,1 +1,7 @@
 """Columns from the bytes of records and back: JSON (json.py) and Avro (avro.py)."""
+
+from pathlib import Path
+
+from connectors.compiled import drop_stale
+
+drop_stale(Path(__file__).parent)
