@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = ["ColumnarConsumer"]
 
 assert seams  # imported for its check
 TopicPart = tuple[str, int]
+OFFSET_ATTEMPTS = 20
 _GROUP_BYTES = 16 << 20  # batches are decoded together up to this many bytes
 
 
@@ -360,10 +362,14 @@ class ColumnarConsumer:
         asked = [TopicPartition(*part) for part in partitions]
         if not asked:
             return {}
-        try:
-            return {tuple(tp): int(offset) for tp, offset in ask(asked).items()}
-        except kafka.errors.KafkaError as error:
-            raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: {type(error).__name__}: {error}") from error
+        for attempt in range(OFFSET_ATTEMPTS):
+            try:
+                return {tuple(tp): int(offset) for tp, offset in ask(asked).items()}
+            except KeyError:  # kafka-python leaves out a partition whose leader did not answer in time
+                time.sleep(0.1 * attempt)
+            except kafka.errors.KafkaError as error:
+                raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: {type(error).__name__}: {error}") from error
+        raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: the broker gave no answer for all of them")
 
     def _lost(self, error: kafka.errors.OffsetOutOfRangeError) -> OffsetLostError:
         lines = []
