@@ -188,8 +188,10 @@ def _write(producer: ColumnarProducer, project: Project, replay: Replay, flush: 
             mine = slice(None) if partitions == 1 else np.flatnonzero(where == partition)
             producer.send(project.topic(name), partition, chunk.times[mine], chunk.keys.take(mine), chunk.values.take(mine))
     if marked and flush.through is not None:
-        stamp = np.array([flush.through], np.int64)
-        header: list[tuple[str, bytes | None]] = [(WATERMARK, str(flush.through).encode())]
+        # several files are cut between event times, so what is still to come is later than `through`
+        come = flush.through + 1 if len(replay.files) > 1 or flush.last else flush.through
+        stamp = np.array([come], np.int64)
+        header: list[tuple[str, bytes | None]] = [(WATERMARK, str(come).encode())]
         for name, source in sources.items():
             for partition in range(source.partitions):
                 producer.send(project.topic(name), partition, stamp, None, Bytes.nulls(1), [header])
