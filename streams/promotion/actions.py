@@ -14,6 +14,7 @@ from streams.project import Project
 from streams.promotion.agent import promote_run
 from streams.promotion.decide import Verdict, verdict
 from streams.promotion.desired import Deployments
+from streams.promotion.merge_request import propose
 from streams.retraining.requests import find, list_runs
 from streams.retraining.runs import Run
 from streams.worker.connection import Connection, KafkaConnection
@@ -49,7 +50,8 @@ class Status:
 def promote(
     project: Project, what: str | int, reason: str, by: str, *, override: bool = False, connection: Connection | None = None
 ) -> str:
-    """Make a run's version, or a version, the desired one; returns the commit.
+    """Make a run's version, or a version, the desired one; returns the commit, or the merge request's address where [promotion] gitlab
+    is set: then the run waits until somebody merges it.
 
     PromotionError while the comparison's interval reaches below the margin, unless `override`.
     """
@@ -60,6 +62,8 @@ def promote(
     found = verdict(run.comparison, project.promotion.margin)
     if not found.allowed and not override:
         raise PromotionError(f"version {run.version} is not promoted: {found.reason}.")
+    if project.promotion.gitlab:
+        return propose(project, Deployments.of(project), run, found.reason, reason, by).url
     # A person's promotion takes effect at once, whatever the run was for.
     commit = promote_run(project, Deployments.of(project), replace(run, trigger="manual"), reason, by)
     _decided(project, run, "promoted", reason, by, connection)

@@ -23,6 +23,7 @@ from streams.sensors import Sensor
 from streams.worker.connection import Connection, KafkaConnection
 
 HEAL_S = (5.0, 15.0, 60.0, 300.0)  # waits between attempts to heal a degraded live state
+FETCH_S = 5.0  # between looks at a remote repository
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +37,8 @@ class Agent:
         self._runs: list[dict[str, Any]] = []
         self._desired: dict[str, Any] | None = None
         self._live: dict[str, Any] | None = None
+        self._quiet: str | None = None  # a head that wishes nothing
+        self._fetched = 0.0
         self._heals = 0
         self._heal_at = 0.0
 
@@ -82,16 +85,26 @@ class Agent:
         # The deployment comes first: predictions in step wait for both.
         if state == "promoted":
             self.reconcile()
+            if latest(self._runs)[run.run_id].state == "promoted":
+                return
         value = run.to(state, _now(), decision=reason, decided_by="driftline").value()
         log.append(self._connection, self._project.topic("runs"), [(run.run_id, value, run.as_of or 0)])
         self._runs.append(value)
 
     def reconcile(self) -> None:
         """Say what the repository wishes, once per commit; say it again, with growing pauses, while the live state is degraded."""
-        head, wish = self._deployments.read()
-        if head is None or wish is None or wish.suspended:
+        if time.monotonic() - self._fetched >= FETCH_S:
+            self._deployments.repository.fetch()
+            self._fetched = time.monotonic()
+        head = self._deployments.repository.head()
+        same = self._desired is not None and self._desired.get("commit") == head
+        if head is None or head == self._quiet or (same and not self._is_degraded()):
             return
-        if self._desired is not None and self._desired.get("commit") == head:
+        wish = self._deployments.at(head)
+        if wish is None or wish.suspended:
+            self._quiet = head
+            return
+        if same:
             if not self._is_degraded() or time.monotonic() < self._heal_at:
                 return
             self._heal_at = time.monotonic() + HEAL_S[min(self._heals, len(HEAL_S) - 1)]
@@ -103,6 +116,15 @@ class Agent:
         except DriftlineError as error:
             _log.warning("version %s cannot be fetched: %s", wish.version, error)
         self._say(head, wish)
+        self._accepted(wish)
+
+    def _accepted(self, wish: Desired) -> None:
+        """A commit that came by another way (a merge, a hand) ends the run it names."""
+        run = latest(self._runs).get(wish.run_id)
+        if run is not None and run.state == "waiting" and run.version == wish.version:
+            value = run.to("promoted", _now(), decision=wish.reason or "merged", decided_by=wish.by).value()
+            log.append(self._connection, self._project.topic("runs"), [(run.run_id, value, run.as_of or 0)])
+            self._runs.append(value)
 
     def _is_degraded(self) -> bool:
         live = self._live

@@ -53,7 +53,7 @@ class Desired:
 
 def _quoted(text: str) -> str:
     # JSON strings are TOML basic strings, but for DEL.
-    return json.dumps(text, ensure_ascii=True).replace("\x7f", "\\u007f")
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,12 @@ class Deployments:
         """The head and what it wishes; (None, None) before the first promotion."""
         self.repository.fetch()
         head = self.repository.head()
-        text = self.repository.read(FILE, head) if head else None
-        return head, Desired.read(text) if text is not None else None
+        return head, self.at(head) if head else None
+
+    def at(self, commit: str) -> Desired | None:
+        """What a commit wishes."""
+        text = self.repository.read(FILE, commit)
+        return Desired.read(text) if text is not None else None
 
     def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
         """Commit a wish; the commit that is there already when it wishes the same of the same run."""
