@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from streams.features.engine import Engine
+from streams.features.engine import Engine, flat
 from streams.features.kernel.joins import JoinKernel
 from streams.features.kernel.keys import KeyIndex
 from streams.features.plan import Join
@@ -19,6 +19,7 @@ from streams.types import Batch, Int64
 
 _PARTITION, _OFFSET, _KEY, _RANK = "@partition", "@offset", "@key", "@rank"
 _NOTHING = -(2**63)
+_CHUNKS = 32  # kept rows are copied together when they lie in more pieces than this
 
 
 class JoinRunner:
@@ -84,6 +85,8 @@ class JoinRunner:
             sorted_by = pa.array(np.where(known, ranks, _NOTHING))
             arrays = [*(right.columns[ref] for ref in self._refs), partition, offset, pa.array(ids), sorted_by]
             self._kept = pa.concat_tables([self._kept, pa.table(arrays, schema=self._schema)])
+            if self._kept.column(0).num_chunks > _CHUNKS:
+                self._kept = self._kept.combine_chunks()
             self._ordinals = np.concatenate([self._ordinals, np.arange(self._total, self._total + right.count)])
             self._total += right.count
         return ids, ranks, known
@@ -91,13 +94,8 @@ class JoinRunner:
     def _joined(self, left: Rows, ordinals: Int64) -> Rows:
         at = np.searchsorted(self._ordinals, np.maximum(ordinals, 0))
         hit = pa.array(at, mask=ordinals < 0)
-        self._kept = self._kept.combine_chunks()
         taken = self._kept.take(hit)
-        columns = {self._node.prefix + ref: taken.column(ref).combine_chunks() for ref in self._refs}
-        columns = {
-            name: array.chunk(0) if isinstance(array, pa.ChunkedArray) and array.num_chunks == 1 else array
-            for name, array in columns.items()
-        }
+        columns = {self._node.prefix + ref: flat(taken.column(ref)) for ref in self._refs}
         seen = {f"_{self._node.name}_partition": taken.column(_PARTITION), f"_{self._node.name}_offset": taken.column(_OFFSET)}
         return replace(left, columns={**left.columns, **columns}, seen={**left.seen, **seen})
 
@@ -112,7 +110,7 @@ class JoinRunner:
         low, high = np.searchsorted(keys, left_ids, "left"), np.searchsorted(keys, left_ids, "right")
         answers = np.full(left.count, -1, np.int64)
         open_, width = np.flatnonzero(high > low), 4
-        table = self._kept.combine_chunks()
+        table = self._kept
         while len(open_):
             start = np.maximum(low[open_], high[open_] - width)
             counts = high[open_] - start
@@ -136,7 +134,7 @@ class JoinRunner:
             columns = {}
             for ref in self._residual.refs:
                 if ref.startswith(self._node.prefix):
-                    columns[ref] = _one(table.column(ref.removeprefix(self._node.prefix)).take(theirs))
+                    columns[ref] = flat(table.column(ref.removeprefix(self._node.prefix)).take(theirs))
                 else:
                     columns[ref] = left.columns[ref].take(mine)
             hits = self._residual.run(columns, len(mine))["hit"]
@@ -175,7 +173,3 @@ class JoinRunner:
         self._index.restore(state["keys"])
         if self._kernel is not None:
             self._kernel.restore(state["kernel"])
-
-
-def _one(array: pa.ChunkedArray) -> pa.Array:
-    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
