@@ -59,6 +59,15 @@ class Events:
         times = np.cumsum(draw.integers(1, 2 * step, count))
         return cls(draw.integers(0, keys, count), times, np.round(draw.lognormal(3, 1, count), 2))
 
+    @classmethod
+    def bursts(cls, count: int, keys: int, days: int) -> Events:
+        """Ten events of a key within an hour, then nothing for days: so that a window of an hour has rows in it as one of 90 days has."""
+        draw = np.random.default_rng(8)
+        starts, owners = draw.integers(0, days * 24 * HOUR, count // 10), draw.integers(0, keys, count // 10)
+        times = np.repeat(starts, 10) + draw.integers(0, HOUR, count // 10 * 10)
+        order = np.argsort(times, kind="stable")
+        return cls(np.repeat(owners, 10)[order], times[order], np.round(draw.lognormal(3, 1, len(times)), 2))
+
 
 def store(*ranges: int) -> Store:
     aggregates = tuple(Aggregate(f, (0,), (), Type.BIGINT if f == "count" else Type.DOUBLE) for f in FUNCTIONS)
@@ -92,7 +101,7 @@ def run_duckdb(events: Events, ranges: list[int]) -> tuple[float, pa.Table]:
     begin = time.process_time()
     connection.execute(f"CREATE TABLE answers AS SELECT i, {', '.join(columns)} FROM events WINDOW {', '.join(windows)}")
     seconds = time.process_time() - begin
-    return seconds, connection.execute("SELECT * FROM answers ORDER BY i").to_arrow_table()
+    return seconds, connection.sql("SELECT * FROM answers ORDER BY i").to_arrow_table()
 
 
 def differing(parts: list[list[Column]], answers: pa.Table) -> int:
@@ -147,9 +156,8 @@ def measure(count: int, keys: int) -> dict[str, Any]:
         for batch in (500, 5000)
     }
 
-    year = Events.drawn(count, keys, 365)
-    short = best(2, lambda: run_kernel(WindowKernel(store(HOUR)), year, BATCH)[0])
-    long = best(2, lambda: run_kernel(WindowKernel(store(90 * 24 * HOUR)), year, BATCH)[0])
+    year = Events.bursts(count, keys, 365)
+    short, long = (best(3, lambda r=r: run_kernel(WindowKernel(store(r)), year, BATCH)[0]) for r in (HOUR, 90 * 24 * HOUR))  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         spilled = run_kernel(WindowKernel(store(90 * 24 * HOUR), spill=Path(folder)), year, BATCH)[0]
 

@@ -31,6 +31,7 @@ from streams.features.kernel.layout import (
     HEAD,
     INTEGER_SQUARES,
     INTEGERS,
+    P_DEQUES,
     P_EMITTED,
     P_GROUPS,
     P_KEEP,
@@ -393,7 +394,12 @@ def _fetch_ahead(plan, memory, far, near):  # type: ignore[no-untyped-def]
     state, width = memory.state, plan.shape[P_WIDTH]
     for word in range(0, plan.shape[P_WORDS], 8):
         fetch_ahead(state, far + word)
-    fetch_ahead(memory.rows, rings.line(state, near, width, state[near + TAIL]))
+    place = rings.line(state, near, width, state[near + TAIL])
+    fetch_ahead(memory.rows, place)
+    fetch_ahead(memory.rows, place + 8)
+    for d in range(plan.shape[P_DEQUES]):
+        deque = near + plan.deques[DEQUE * d + D_PLACE]
+        fetch_ahead(memory.marks, 2 * (state[deque] + (state[deque + BACK] & (state[deque + 1] - 1))))
     for w in range(plan.shape[P_WINDOWS]):
         place = rings.line(state, near, width, state[near + plan.windows[WINDOW * w + W_LOWER]])
         fetch_ahead(memory.rows, place)

@@ -40,7 +40,7 @@ ALIASES = {
 (U_WINDOW, U_PLACE, U_DEQUE, U_OUTPUT, USE) = range(5)
 (O_CODE, O_A, O_B, O_C, O_OUTPUT, OUTPUT) = range(6)
 (E_COLUMNS, E_COLUMNS_END, EMISSION) = range(3)
-(P_WORDS, P_WIDTH, P_MASK, P_COLUMNS, P_KEEP, P_ROWS, P_OUTPUTS, P_GROUPS, P_WINDOWS, P_USES, P_EMITTED, P_EMISSIONS) = range(12)
+(P_WORDS, P_WIDTH, P_MASK, P_COLUMNS, P_KEEP, P_ROWS, P_OUTPUTS, P_GROUPS, P_WINDOWS, P_USES, P_EMITTED, P_EMISSIONS, P_DEQUES) = range(13)
 
 
 class Plan(NamedTuple):
@@ -163,7 +163,7 @@ class _Builder:
         types = self.store.columns
         mask = (len(types) + 63) // 64
         keep, rows = retention(self.store)
-        counts = [len(groups), len(self.order), len(self.uses), 2 * len(self.emitted), len(self.emissions)]
+        counts = [len(groups), len(self.order), len(self.uses), 2 * len(self.emitted), len(self.emissions), len(self.deques)]
         plan = Plan(
             np.array([self.words, 1 + mask + len(types), mask, len(types), keep, rows, self.count, *counts], np.int64),
             np.array([t in FLOATS for t in types], np.int64),
