@@ -25,6 +25,7 @@ from streams.worker.status import write_status
 FLINK_PYTHON = "DRIFTLINE_FLINK_PYTHON"  # a Python that has apache-flink, where this one has not
 STATE_FILE = "job.json"
 WATCH_S = 1.0
+SILENT_S = 60.0  # a REST end that gives no answer for so long is taken for dead
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,15 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
         signal.signal(number, stop)
     rest, meter = Rest(found.rest), Meter()
     say(f"Job {found.job} runs on Flink at http://{found.rest}; its state is in {checkpoints_of(project)}.")
+    answered = time.monotonic()
     while not stopping.wait(WATCH_S):
-        job = rest.job(found.job)
+        try:
+            job = rest.job(found.job)
+        except BrokerError:
+            if time.monotonic() - answered > SILENT_S:  # a busy machine may leave it without an answer for a while
+                raise
+            continue
+        answered = time.monotonic()
         write_status(project, "features", {**figures(project, job, meter), "web": f"http://{found.rest}"})
         if job.state in ENDED:
             raise BrokerError(f"The job on Flink has ended: {job.state} after {job.restarts} restarts. {job.failure or ''}".strip())
