@@ -160,7 +160,7 @@ def frame(rows: pa.Table, categories: Mapping[str, Sequence[str]]) -> Any:
         if name in categories:
             codes = numbers(column, pa.array(categories[name], pa.string()))
             places = np.where(np.isnan(codes), -1, codes).astype(np.int64)
-            columns[name] = pandas.Categorical.from_codes(places, categories=list(categories[name]))
+            columns[name] = pandas.Categorical.from_codes(places, categories=pandas.Index(list(categories[name]), dtype=object))
         elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             columns[name] = column.to_pandas()
         elif column.null_count or pa.types.is_floating(column.type):
@@ -179,7 +179,7 @@ def words_of(rows: pa.Table, schema: Schema) -> dict[str, tuple[str, ...]]:
 def save(fitted: object, folder: Path, given: Sequence[str], categories: Mapping[str, Sequence[str]], threshold: float) -> Card:
     """Write what a trainer returned. `given` are the columns it was given; ModelError when it cannot be served."""
     folder.mkdir(parents=True, exist_ok=True)
-    booster = getattr(fitted, "booster_", fitted)
+    booster: Any = getattr(fitted, "booster_", fitted)
     kind = f"{type(fitted).__module__}.{type(fitted).__qualname__}"
     if type(booster).__module__.startswith("lightgbm"):
         names = tuple(str(name) for name in booster.feature_name())

@@ -190,7 +190,7 @@ class Predictions:
             stop = end
             if self._coming:
                 deployment, model = self._coming[0]
-                cut = start + int(np.searchsorted(clock[start:end], deployment.effective_from))
+                cut = start + int(np.searchsorted(clock[start:end], deployment.effective_from or 0))
                 if cut == start:
                     self._coming.pop(0)
                     self._take(deployment, model, reports, int(clock[start]))
@@ -306,7 +306,7 @@ def settings_of(project: Project) -> Settings:
         topic=project.topic("predictions"),
         features=features_input(project, plan.schema),
         deployments=project.topic("deployments"),
-        source=plan.driving,
+        source=str(plan.driving),
         label_key=labels.on,
         segments=segments_of(project, plan.schema),
         hold=hold_of(project),

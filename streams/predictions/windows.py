@@ -60,7 +60,9 @@ def window_events(project: Project, connection: Connection, plan: Plan, row: pa.
     """
     found = []
     for node in walk(plan.root):
-        for keep in node.keeps if isinstance(node, Windowed) else ():
+        if not isinstance(node, Windowed):
+            continue
+        for keep in node.keeps:
             parts = list(parts_of(node.child, keep))
             values = _key_values(plan, parts, event)
             for number, window in enumerate(keep.spec.windows):

@@ -70,9 +70,9 @@ class Manifest:
     @staticmethod
     def read(text: str) -> Manifest:
         value = json.loads(text)
-        ranges = [tuple(OffsetRange(**one) for one in value[name]) for name in ("features", "labels")]
+        features, labels = (tuple(OffsetRange(**one) for one in value[name]) for name in ("features", "labels"))
         label = value["label"]
-        return Manifest(*ranges, value["start"], value["cut_off"], value["plan"], value["commit"], label["on"], label["value"])
+        return Manifest(features, labels, value["start"], value["cut_off"], value["plan"], value["commit"], label["on"], label["value"])
 
 
 def _range(one: OffsetRange) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from connectors.dvc import DataSets, DvcError
+from streams.drift.alerts import Alerts, address
 from streams.drift.reference import FILE as REFERENCE
 from streams.drift.reference import Scored, reference_of
 from streams.errors import DriftlineError, RunError
@@ -112,15 +114,13 @@ class Runner:
         if run.trigger == "first" and champion is not None:
             self._write(run.to("cancelled", _now(), error=f"version {champion['version']} serves already"))
             return
-        if run.as_of is None:
-            run = replace(run, as_of=self._newest_time())
-        assert run.as_of is not None
-        run = self._write(run.to("building", _now()))
-        start = run.as_of - project.retraining.window_ms if project.retraining.window_ms is not None else None
-        named = data.manifest(self._connection, self._sources.dataset, start, run.as_of, self._sources.plan, self._sources.commit())
+        as_of = run.as_of if run.as_of is not None else self._newest_time()
+        run = self._write(replace(run, as_of=as_of).to("building", _now()))
+        start = as_of - project.retraining.window_ms if project.retraining.window_ms is not None else None
+        named = data.manifest(self._connection, self._sources.dataset, start, as_of, self._sources.plan, self._sources.commit())
         whole = data.build(self._connection, self._sources.dataset, named)
         (work / "manifest.json").write_text(named.text())
-        summary = {"sha256": named.sha256, "rows": len(whole), "unlabelled": whole.unlabelled, "cut_off": run.as_of, "plan": named.plan}
+        summary = {"sha256": named.sha256, "rows": len(whole), "unlabelled": whole.unlabelled, "cut_off": as_of, "plan": named.plan}
         seen = self._cut_off(champion)
         plan = plan_of_judging(whole, seen, project.drift.window_ms, project.drift.min_rows)
         blocks = [whole.slice((whole.times < start) & (whole.label_times <= start)) for start in plan.starts]
@@ -150,7 +150,27 @@ class Runner:
         tags = {"dataset": named.sha256, "commit": named.commit, "plan": named.plan, "sha256": sha256, "trigger": run.trigger}
         version = registry(project).register(project.name, final, run.run_id, metrics, tags)
         keep(project, version, final)
+        self._track(named, whole, out)
         self._write(run.to("waiting", _now(), version=version, sha256=sha256, metrics=metrics, comparison=comparison, log_tail=tail(out)))
+
+    def _track(self, named: data.Manifest, whole: data.Dataset, out: Path) -> None:
+        """With a DVC remote the data set is kept there too: manifest and rows. A refusal is in the run's log and fails nothing."""
+        remote = self._project.registry.dvc_remote
+        if remote is None:
+            return
+        name = named.sha256[:12]
+        sets = DataSets(self._project.state_dir / "datasets", remote)
+        try:
+            sets.prepare()
+            (sets.folder / f"{name}.json").write_text(named.text())
+            data.write_parquet(whole, sets.folder / f"{name}.parquet")
+            files = [f"{name}.json", f"{name}.parquet"]
+            sets.add(files)
+            sets.push([f"{file}.dvc" for file in files])
+        except DvcError as error:
+            _log.warning("data set %s is not at the DVC remote: %s", name, error)
+            with out.open("a") as log_file:
+                log_file.write(f"data set {name} is not at the DVC remote: {error}\n")
 
     def _compare(self, champion: dict[str, Any], after: data.Dataset, scores: Float64, plan: Judging) -> dict[str, Any]:
         """On the newest stretch only: which of the two is better now?"""
@@ -224,3 +244,7 @@ def register(app: Any, project: Project, sensor: Sensor) -> None:
 
     lock = project.state_dir / "locks" / "retraining"
     serve(app, "retraining", lambda: Runner(project, KafkaConnection(project.kafka())), lock, sensor)
+    url = address(project)
+    if url is not None:
+        told = project.state_dir / "locks" / "alerts"
+        serve(app, "alerts", lambda: Alerts(project, KafkaConnection(project.kafka()), url), told, Sensor())
