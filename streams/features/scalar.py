@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streams.features.kinds import BIGINT, BOOL, DATE, DOUBLE, FLOAT, INT, NULL, SMALLINT, STRING, TIMESTAMP, Kind, is_integer, is_number
 
@@ -68,6 +69,16 @@ class Zone:
     """The time zone in which timestamps are read and shown: a fixed offset as in `+08:00`, or a name as in `Asia/Shanghai`."""
 
     name: str
+
+    @property
+    def known(self) -> bool:
+        """Whether both the engine and the kernel can show times in it."""
+        if self.offset is not None:
+            return self.offset % 3_600_000 == 0 and abs(self.offset) <= 14 * 3_600_000
+        try:
+            return bool(ZoneInfo(self.name))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return False
 
     @property
     def offset(self) -> int | None:

@@ -327,6 +327,8 @@ def build(
     overflow: str,
 ) -> Plan:
     refusals = Refusals(path)
+    if not Zone(timezone).known:
+        raise refusals.place(None, None, f"the time zone {timezone}", "UTC, whole hours as in +08:00, or a name as in Europe/Berlin")
     statement = read(sql, refusals)
     long_windows = _long_windows(statement.options, refusals)
     selects = Selects(schemas, refusals, Zone(timezone), udfs, database, history_ms, long_windows, overflow == "wrap")

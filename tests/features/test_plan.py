@@ -111,3 +111,9 @@ def test_five_hundred_features_compile_within_a_second() -> None:
     found = plan(f"SELECT {features} FROM tx WINDOW {windows}")
     assert found.hash
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize("zone", ["Mars/North", "+05:30", "8"])
+def test_a_time_zone_that_cannot_be_shown_is_refused(zone: str) -> None:
+    with pytest.raises(FeatureError, match="met the time zone"):
+        plan(BASE, timezone=zone)
