@@ -1,0 +1,146 @@
+"""Runs: joined, cancelled, taken up after a restart, refused with the reason; data sets that are the same each time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from connectors.memory import MemoryBroker
+from streams.errors import RunError
+from streams.predictions import log
+from streams.project import Project
+from streams.retraining.dataset import Dataset, Manifest, build, manifest, write_parquet
+from streams.retraining.judging import plan_of_judging
+from streams.retraining.requests import cancel_run, find, list_runs, request_retrain
+from streams.retraining.runner import Runner
+from streams.retraining.runs import Run, latest
+from streams.retraining.sources import sources_of
+from tests.retraining import shop
+
+
+@pytest.fixture
+def connection() -> MemoryBroker:
+    return MemoryBroker()
+
+
+@pytest.fixture
+def project(connection: MemoryBroker, tmp_path: Path) -> Project:
+    return shop.make(connection, tmp_path)
+
+
+def carry_out(project: Project, connection: MemoryBroker) -> list[Run]:
+    runner = Runner(project, connection)
+    while runner.work(50):
+        pass
+    runner.close()
+    return list_runs(project, connection)
+
+
+def test_a_second_click_joins_and_a_cancelled_run_never_begins(project: Project, connection: MemoryBroker) -> None:
+    first = request_retrain(project, "drift", "ann", connection)
+    assert request_retrain(project, "drift too", "bob", connection).run_id == first.run_id
+    assert cancel_run(project, first.run_id, "ann", connection).state == "cancelling"
+    ended = carry_out(project, connection)
+    assert [(run.state, run.decided_by) for run in ended] == [("cancelled", "ann")]
+    with pytest.raises(RunError, match="is cancelled; there is nothing to cancel"):
+        cancel_run(project, first.run_id, "ann", connection)
+    with pytest.raises(RunError, match="there is no run 'x'"):
+        find(ended, "x")
+
+
+def test_two_clicks_at_the_same_moment_are_one_run(project: Project, connection: MemoryBroker) -> None:
+    for name in ("manual-1", "manual-2"):
+        log.append(connection, project.topic("runs"), [(name, Run(name, "requested").value(), 0)])
+    states = {run.run_id: (run.state, run.error) for run in carry_out(project, connection)}
+    assert states["manual-2"] == ("cancelled", "joined run manual-1, which was under way")
+    assert states["manual-1"][0] == "failed"
+
+
+def test_without_events_a_run_says_what_to_do(project: Project, connection: MemoryBroker) -> None:
+    request_retrain(project, "", "ann", connection)
+    (run,) = carry_out(project, connection)
+    assert (run.state, run.error) == ("failed", "There are no feature rows yet: nothing can be trained. Produce events first.")
+
+
+def test_what_a_dead_runner_left_is_begun_again_but_not_for_ever(project: Project, connection: MemoryBroker) -> None:
+    left = Run("decay-5", "training", "decay", as_of=5, attempt=1)
+    log.append(connection, project.topic("runs"), [(left.run_id, left.value(), 5)])
+    (run,) = carry_out(project, connection)
+    assert (run.state, run.attempt) == ("failed", 2)
+    assert run.error is not None
+    assert "none has a label" in run.error
+    left = Run("decay-6", "training", "decay", as_of=5, attempt=3)
+    log.append(connection, project.topic("runs"), [(left.run_id, left.value(), 5)])
+    run = find(carry_out(project, connection), "decay-6")
+    assert (run.state, run.error) == ("failed", "the runner ended 3 times during this run; see its log. Start it again with Retrain.")
+
+
+def test_a_request_that_comes_twice_is_one_run() -> None:
+    values = [Run("a", "requested").value(), Run("a", "promoted", version=1).value(), Run("a", "requested").value()]
+    assert latest(values)["a"].state == "promoted"
+
+
+def features(connection: MemoryBroker, project: Project, count: int, plan: str) -> None:
+    rows = [
+        (
+            f"v{i}",
+            {
+                "visit_id": f"v{i}",
+                "amount": float(i),
+                "country": "de",
+                "amount_1d": None,
+                "visits_1d": i,
+                "_partition": 0,
+                "_offset": i,
+                "_plan": plan,
+            },
+            10 * i,
+        )
+        for i in range(count)
+    ]
+    log.append(connection, project.topic("features"), rows)
+
+
+def test_a_data_set_is_the_same_bytes_each_time(project: Project, connection: MemoryBroker, tmp_path: Path) -> None:
+    sources = sources_of(project)
+    features(connection, project, 20, sources.plan)
+    bought = [{"visit_id": f"v{i}", "bought_at": 10 * i + 15, "paid": 20.0 if i % 2 else 0.0} for i in range(0, 20, 3)]
+    shop.produce(connection, project, "purchases", bought)
+    named = manifest(connection, sources.dataset, None, 125, sources.plan, "abc")
+    found = build(connection, sources.dataset, named)
+    # of v0, v3, v6, v9, v12 the rows are before 125; v12's label comes at 135
+    assert found.rows.column("visit_id").to_pylist() == ["v0", "v3", "v6", "v9"]
+    assert found.labels.tolist() == [False, True, False, True]
+    assert found.label_times.tolist() == [15, 45, 75, 105]
+    assert found.unlabelled == 13 - 4
+    first = write_parquet(found, tmp_path / "first.parquet")
+
+    features(connection, project, 20, sources.plan)  # more comes: what is named stays
+    shop.produce(connection, project, "purchases", [{"visit_id": "v1", "bought_at": 20, "paid": 20.0}])
+    again = build(connection, sources.dataset, Manifest.read(named.text()))
+    assert write_parquet(again, tmp_path / "again.parquet") == first
+    assert Manifest.read(named.text()).sha256 == named.sha256
+    assert len(named.text()) < 2000
+    assert json.loads(named.text())["features"][0]["end"] == 13
+
+
+def test_rows_of_another_plan_are_not_trained_on(project: Project, connection: MemoryBroker) -> None:
+    sources = sources_of(project)
+    features(connection, project, 5, "another")
+    named = manifest(connection, sources.dataset, None, 100, sources.plan, "")
+    with pytest.raises(RunError, match="Of 0 feature rows before the cut-off none has a label"):
+        build(connection, sources.dataset, named)
+
+
+def test_a_challenger_is_judged_on_the_newest_stretch_that_the_champion_has_not_seen() -> None:
+    times = np.arange(1000, dtype=np.int64)
+    whole = Dataset(None, times, times > 0, times)
+    assert plan_of_judging(whole, None, 100, 50).starts == (800,)
+    assert plan_of_judging(whole, 300, 100, 50).starts == (800, 899)
+    late = plan_of_judging(whole, 940, 100, 50)
+    assert (late.starts, late.fair) == ((800, 940), True)
+    seen = plan_of_judging(whole, 990, 100, 50)
+    assert (seen.starts, seen.fair) == ((800, 899), False)
