@@ -13,7 +13,7 @@ from streams.project import Project
 from streams.supervisor.child import end
 from streams.supervisor.state import UpState, read_state
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0  # a machine that is busy with other things is slow to start four Pythons
 STOP_SECONDS = 40.0
 
 
