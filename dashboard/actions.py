@@ -90,11 +90,26 @@ def mute(project: Project, feature: str, until: date, reason: str, by: str) -> N
     mute_feature(project, feature, until_ms=int(end.timestamp() * 1000), reason=reason, by=by)
 
 
-@_answered
-def report(project: Project) -> Path:
-    from streams.drift.report import report as _report
+_reports: dict[Path, Answer | None] = {}  # by project; None while the report is made
 
-    return Path(_report(project))
+
+def report(project: Project) -> None:
+    """Begin Evidently's report in the background; `reported` has the answer."""
+    if _reports.get(project.root, Answer()) is not None:
+        _reports[project.root] = None
+        threading.Thread(target=_report, args=(project,), name="report", daemon=True).start()
+
+
+def reported(project: Project) -> tuple[bool, Answer | None]:
+    """Whether a report is being made, and the last one: the HTML file's path, or why there is none."""
+    under_way = project.root in _reports and _reports[project.root] is None
+    return under_way, _reports.get(project.root)
+
+
+def _report(project: Project) -> None:
+    from streams.drift.report import report as make
+
+    _reports[project.root] = _answered(make)(project)
 
 
 @_answered

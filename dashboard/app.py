@@ -29,4 +29,7 @@ pages = [
 chosen = st.navigation(pages, position="top")
 st.session_state["pages"] = dict(zip((page.NAME for page in PAGES), pages, strict=True))
 parts.head_line(opened, chosen.title)
-chosen.run()
+if opened.reader.ready or opened.reader.trouble or not opened.reader.running:
+    chosen.run()
+else:
+    parts.reading(opened)

@@ -16,7 +16,7 @@ STATES = {"empty": "Waiting", "quiet": "Quiet", "watch": "Watch", "alarm": "Alar
 
 @st.fragment(run_every=REFRESH)
 def head_line(desk: Desk, page: str) -> None:
-    now = head(desk.cursor())
+    now = head(desk.cursor(), desk.project.drift)
     st.html(_head(now, desk, page))
     if now.error:
         failure(
@@ -44,6 +44,19 @@ def _head(now: Head, desk: Desk, page: str) -> str:
     if desk.reader.catching_up:
         parts.append(f"<span>reading {desk.reader.behind:,} records</span>")
     return f'<div class="dl-head">{"".join(parts)}</div>'
+
+
+@st.fragment(run_every=1.0)
+def reading(desk: Desk) -> None:
+    """Shown in place of a page while the log is read for the first time."""
+    if desk.reader.ready or desk.reader.trouble:
+        st.rerun()
+    sentence(
+        "Reading the log.",
+        f"{desk.reader.behind:,} records to go. This happens once; the store under .driftline/ is kept."
+        if desk.reader.behind
+        else "Connecting to the broker.",
+    )
 
 
 def sentence(text: str, note: str | None = None) -> None:

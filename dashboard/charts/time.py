@@ -101,7 +101,7 @@ def quality(
                 x=frame.time_axis(window),
                 y=frame.value_axis("value", title),
                 tooltip=[alt.Tooltip("time_text:N", title="until"), alt.Tooltip("value:Q", title="estimated", format=".4f")],
-            )  # fmt: skip
+            )
         )
     if not marks.empty:
         layers.append(frame.marks(marks, palette, window))

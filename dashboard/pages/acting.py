@@ -102,18 +102,17 @@ def mute(desk: Desk, feature: str) -> None:
 
 
 def report(desk: Desk) -> None:
-    """Evidently's report over reference and current window, made by a worker process."""
+    """Evidently's report over the champion's training data and the newest window, made in the background."""
     parts.title("Report", "Evidently, as one HTML file")
-    key = "report_answer"
-    if st.button("Make the report", key="report_now"):
-        with st.spinner("Comparing reference and current window …"):
-            st.session_state[key] = actions.report(desk.project)
-    answer = st.session_state.get(key)
-    if answer is None:
-        return
-    if answer.error:
-        parts.failure("The report could not be made", answer.error, "driftline report makes it in a terminal.")
-    else:
+    under_way, answer = actions.reported(desk.project)
+    if st.button("Make the report", key="report_now", disabled=under_way):
+        actions.report(desk.project)
+        st.rerun(scope="fragment")
+    if under_way:
+        parts.note("Comparing the training data with the newest window; this takes about a minute.")
+    elif answer is not None and answer.error:
+        parts.failure("The report could not be made", answer.error, "The drift checks above do not depend on it.")
+    elif answer is not None:
         st.download_button(
             "Download the report", answer.value.read_bytes(), answer.value.name, "text/html", key="report_file", on_click="ignore"
         )

@@ -43,7 +43,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk, period: str) -> None:
-    found = queries.drift(desk.cursor(), desk.window(period))
+    found = queries.drift(desk.cursor(), desk.window(period), desk.project.drift)
     if found is None:
         return
     parts.sentence(found.sentence)
@@ -53,7 +53,7 @@ def _said(desk: Desk, period: str) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _map(desk: Desk, period: str, every: bool) -> None:
     window = desk.window(period)
-    found = queries.drift(desk.cursor(), window)
+    found = queries.drift(desk.cursor(), window, desk.project.drift)
     if found is None or found.cells.empty:
         parts.note("No check in this window: choose a longer one.")
         return
@@ -79,6 +79,7 @@ def _pick() -> None:
         st.session_state["check"] = chosen[0]["check_id"]
 
 
+@st.fragment(run_every=2 * REFRESH)
 def _cell(desk: Desk) -> None:
     cursor = desk.cursor()
     names = queries.names(cursor)
@@ -109,7 +110,7 @@ def _cell(desk: Desk) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _others(desk: Desk, period: str) -> None:
     window = desk.window(period)
-    found = queries.drift(desk.cursor(), window)
+    found = queries.drift(desk.cursor(), window, desk.project.drift)
     if found is None:
         return
     left, right = st.columns([3, 2], gap="large")

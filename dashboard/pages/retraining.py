@@ -50,7 +50,7 @@ def show(desk: Desk) -> None:
         _states(desk, run.run_id)
     with right:
         if not any(one.active for one in made):
-            found = drift(desk.cursor(), desk.window("30d"))
+            found = drift(desk.cursor(), desk.window("30d"), desk.project.drift)
             acting.retrain_again(desk, found.suggestion if found else None)
     if run.comparison:
         _comparison(desk, run)

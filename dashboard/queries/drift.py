@@ -12,6 +12,7 @@ import pandas as pd
 from dashboard import words
 from dashboard.queries.head import condition
 from dashboard.queries.window import Window, frame, placed
+from streams.project import Drift as Rule
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Drift:
     newest: str | None
 
 
-def drift(cursor: duckdb.DuckDBPyConnection, window: Window) -> Drift | None:
+def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()) -> Drift | None:
     """None: no check has been recorded yet."""
     if not cursor.execute("SELECT 1 FROM checks WHERE kind = 'data' LIMIT 1").fetchone():
         return None
@@ -49,7 +50,7 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window) -> Drift | None:
     )
     newest = cursor.execute("SELECT arg_max(check_id, ends) FROM checks WHERE kind = 'data'").fetchone()
     shift = _shift(cursor, window)
-    state, why = condition(cursor)
+    state, why = condition(cursor, rule)
     sentence = _sentence(ranked, shift, state, why, window.zone)
     alarms = frame(
         cursor,
@@ -99,7 +100,11 @@ def _sentence(ranked: pd.DataFrame, shift: pd.DataFrame, state: str, why: str, z
     if len(moved):
         since = moved["since"].dropna()
         when = f"Since {words.day(int(since.min()), zone)} " if len(since) else ""
-        parts.append(f"{when}{len(moved)} of {len(ranked)} features moved, {moved['feature'].iloc[0]} first")
+        parts.append(
+            f"{when}{len(moved)} of {len(ranked)} features moved, {moved['feature'].iloc[0]} first"
+            if len(moved) > 1
+            else f"{when}{moved['feature'].iloc[0]} moved, 1 of {len(ranked)} features"
+        )
     else:
         parts.append(f"None of {len(ranked)} features moved")
     if not shift.empty and pd.notna(shift["mean"].iloc[-1]) and pd.notna(shift["reference"].iloc[-1]):
@@ -162,8 +167,9 @@ def _bars(reference: dict[str, Any], current: dict[str, Any]) -> tuple[pd.DataFr
         return bars, True
     width = bars["high"] - bars["low"]
     if (width <= 0).any() or width.max() > 60 * width.median():
+        whole = bool((bars["high"] % 1 == 0).all() and (width <= 1).all())
         bars["value"] = [
-            words.sensible(high) if low == high else f"≤ {words.sensible(high)}"
+            words.sensible(high) if whole or low == high else f"≤ {words.sensible(high)}"
             for low, high in zip(bars["low"], bars["high"], strict=True)
         ]
         return bars, False

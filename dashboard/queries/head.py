@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import duckdb
 
+from dashboard import words
+from streams.project import Drift
+
 State = Literal["empty", "quiet", "watch", "alarm"]
 
 
@@ -28,7 +31,7 @@ class Head:
     run: str | None  # a run under way
 
 
-def head(cursor: duckdb.DuckDBPyConnection) -> Head:
+def head(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> Head:
     live = latest(cursor, "live")
     desired = latest(cursor, "desired")
     row = cursor.execute(
@@ -36,7 +39,7 @@ def head(cursor: duckdb.DuckDBPyConnection) -> Head:
     ).fetchone()
     newest, checked, scored, committed = row if row else (None, None, None, None)
     arrived = max((at for at in (scored, committed) if at is not None), default=None)
-    state, why = condition(cursor)
+    state, why = condition(cursor, rule)
     run = cursor.execute(
         """SELECT run_id FROM (SELECT run_id, arg_max(state, pos) AS state, max(pos) AS pos FROM runs WHERE state <> 'cancelling' GROUP BY run_id)
            WHERE state IN ('requested', 'building', 'training', 'evaluating') ORDER BY pos DESC LIMIT 1"""
@@ -61,23 +64,37 @@ def latest(cursor: duckdb.DuckDBPyConnection, key: str) -> dict[str, Any] | None
     return json.loads(row[0]) if row else None
 
 
-def condition(cursor: duckdb.DuckDBPyConnection) -> tuple[State, str]:
-    """Alarm while an alarm is newer than what serves; watch while the newest checks saw something move; else quiet."""
-    if not cursor.execute("SELECT 1 FROM checks LIMIT 1").fetchone():
+def condition(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> tuple[State, str]:
+    """What the newest checks of the version that serves say: alarm where a finding holds in as many checks in a row as the rule asks."""
+    live = latest(cursor, "live") or {}
+    checks = cursor.execute(
+        """SELECT kind, json_object('version', body->'$.version', 'share', body->'$.share', 'drifted', body->'$.drifted',
+                  'findings', body->'$.findings', 'decayed', body->'$.performance.decayed')
+           FROM checks QUALIFY row_number() OVER (PARTITION BY kind ORDER BY ends DESC) <= ? ORDER BY ends DESC""",
+        [rule.consecutive],
+    ).fetchall()
+    if not checks:
         return "empty", "no check yet"
-    if not cursor.execute("SELECT 1 FROM checks WHERE kind <> 'performance' LIMIT 1").fetchone():
+    newest: dict[str, list[dict[str, Any]]] = {}
+    for kind, body in checks:
+        check = json.loads(body)
+        if check["version"] is None or live.get("version") in (None, check["version"]):
+            newest.setdefault(kind, []).append(check)
+    if not newest:
+        return "watch", f"version {live.get('version')} has not been checked yet"
+    data, performance, quality = newest.get("data", []), newest.get("performance", []), newest.get("quality", [])
+    if not data and not newest.get("prediction"):
         return "empty", "no champion to compare with yet"
-    since = cursor.execute("SELECT max(CAST(body->>'$.effective_from' AS BIGINT)) FROM deployments WHERE key = 'desired'").fetchone()
-    alarm = cursor.execute(
-        "SELECT alarm, reason, ends FROM checks WHERE alarm IS NOT NULL AND ends > ? ORDER BY alarm = 'decay' DESC, ends DESC LIMIT 1",
-        [since[0] if since and since[0] is not None else -1],
-    ).fetchone()
-    if alarm:
-        return "alarm", {"decay": "quality fell", "drift": "features moved", "quality": "data quality fell"}.get(alarm[0], alarm[0])
-    moved = cursor.execute(
-        """SELECT count(*) FILTER (moved), count(*) FROM check_features
-           WHERE ends = (SELECT max(ends) FROM checks WHERE kind = 'data')"""
-    ).fetchone()
-    if moved and moved[0]:
-        return "watch", f"{moved[0]} of {moved[1]} features moved"
+    decayed = [bool(check["decayed"]) for check in performance]
+    if len(decayed) >= rule.consecutive and all(decayed):
+        return "alarm", "quality fell"
+    if data and (data[0].get("share") or 0.0) >= rule.share and data[0].get("drifted"):
+        return "alarm", f"{data[0]['drifted']} features moved"
+    if decayed and decayed[0]:
+        return "watch", "quality is low in the newest check"
+    if data and data[0].get("drifted"):
+        return "watch", words.count(int(data[0]["drifted"]), "feature") + " moved"
+    if quality and quality[0].get("findings"):
+        finding = quality[0]["findings"][0]
+        return "watch", f"{finding['name']}: {finding['what']}"
     return "quiet", "nothing moved"

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
 from connectors.errors import OffsetLostError
 from connectors.formats import json as json_format
@@ -15,11 +17,9 @@ from connectors.kafka.columns import Records
 from dashboard.store import rows
 from dashboard.store.store import Store
 from streams.errors import DriftlineError
-from streams.events.decode import decode
 from streams.predictions import records as formats
 from streams.project import TOPICS, Project
-from streams.step import Input
-from streams.types import Schema
+from streams.types import TIME, Schema, Type
 from streams.worker.connection import Connection, Consumer, KafkaConnection
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,11 @@ FEATURES_AT_ONCE = 1000  # newest rows that one look takes; a distribution needs
 MOST_ROWS = 100_000
 FOLLOWED = tuple(topic for topic in TOPICS if topic != "features")
 
-_FORMATS: dict[str, Schema] = {"predictions": formats.predictions({}), "outcomes": formats.outcomes({})}
+# an outcome's own time is when it was known; its field _time is the event time of the prediction
+_FORMATS: dict[str, Schema] = {
+    "predictions": formats.predictions({}),
+    "outcomes": {**formats.outcomes({}), TIME: Type.BIGINT},
+}
 
 
 class Reader:
@@ -42,6 +46,7 @@ class Reader:
         self.store = store
         self.trouble: str | None = None  # why nothing is read, in words
         self.behind = 0
+        self.ready = bool(store.positions())  # whether the log has been read to its end once; an older store shows what it has
         self._connect = connect or (lambda: KafkaConnection(project.kafka()))
         self._names = {project.topic(name): name for name in (*TOPICS, *project.sources)}
         self._stop = threading.Event()
@@ -53,6 +58,10 @@ class Reader:
     @property
     def catching_up(self) -> bool:
         return self.behind > rows.BINS * 1000
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
 
     def start(self) -> None:
         if self._thread is None:
@@ -126,9 +135,7 @@ class Reader:
             name = self._names[part.topic]
             positions[name, part.partition] = part.next_offset
             if name in _FORMATS:
-                if len(part):
-                    source = Input(part.topic, part.topic, _FORMATS[name], "_timestamp")
-                    tables[name, part.partition] = decode(part, source, json_format.decode, strict=False).table
+                tables[name, part.partition] = _table(part, _FORMATS[name])
             else:
                 facts.setdefault(name, []).extend(_facts(part))
         now = time.monotonic()
@@ -154,6 +161,7 @@ class Reader:
             ends[self._names[topic]] = ends.get(self._names[topic], 0) + end
         followed = [(self.project.topic(name), part) for name, part in self._parts(self._consumer, FOLLOWED)]
         self.behind = sum(max(0, found[part] - self._consumer.position(part)) for part in followed)
+        self.ready = self.ready or not self.catching_up
         return ends
 
     def _features(self) -> Iterator[rows.Fact]:
@@ -169,6 +177,15 @@ class Reader:
         while any(self._newest.position(part) < ends[part] for part in parts) and time.monotonic() < deadline:
             for polled in self._newest.poll(100, FEATURES_AT_ONCE):
                 yield from _facts(polled)
+
+
+def _table(part: Records, schema: Schema) -> pa.Table:
+    """The records that can be read, with the event time in _time; those without a value only mark event time."""
+    rows_with = np.flatnonzero(part.values.length > 0)
+    read = json_format.decode(part.values.take(rows_with), schema)
+    if TIME in schema:
+        return read.table
+    return read.table.append_column(TIME, pa.array(part.timestamps[rows_with][read.good]))
 
 
 def _facts(part: Records) -> Iterator[rows.Fact]:

@@ -24,7 +24,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.slow, pytest.
 HERE = Path(__file__).parent
 SHOTS = HERE.parents[1] / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PAGES = ("", "features", "predictions", "labels", "drift", "retraining", "models")
 PATIENCE = 240_000  # ms; the machine that tests may be busy
 
@@ -64,7 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             assert process.poll() is None and time.monotonic() < deadline, said
             time.sleep(0.2)
         made = Shop(folder, said.split("Dashboard: ")[1].split()[0])
-        made.send(range(0, 12), turned=False)
+        made.send(range(12), turned=False)
         made.until(lambda runs: any(run["state"] == "promoted" for run in runs))
         yield made
     finally:
@@ -90,7 +97,12 @@ class Visitor:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.foreign: set[str] = set()
-        self.page.on("request", lambda request: self.foreign.add(request.url) if not request.url.startswith((url, url.replace("http", "ws"), "data:", "blob:")) else None)
+        self.page.on(
+            "request",
+            lambda request: (
+                self.foreign.add(request.url) if not request.url.startswith((url, url.replace("http", "ws"), "data:", "blob:")) else None
+            ),
+        )
 
     def open(self, name: str) -> Page:
         self.page.goto(f"{self.url}/{name}")
@@ -109,15 +121,21 @@ class Visitor:
         expect(self.page.get_by_test_id("stException")).to_have_count(0)
         main = "document.querySelector('[data-testid=stMain]')"
         assert not self.page.evaluate(f"{main}.scrollWidth > {main}.clientWidth"), f"{name} is wider than {self.width} pixels"
-        self.page.set_viewport_size({"width": self.width, "height": min(3000, max(900, int(self.page.evaluate(f"{main}.scrollHeight")) + 20))})
+        self.page.set_viewport_size(
+            {"width": self.width, "height": min(3000, max(900, int(self.page.evaluate(f"{main}.scrollHeight")) + 20))}
+        )
         self.page.wait_for_timeout(1000)  # charts take the new width
         SHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SHOTS / f"{name}-{self.scheme}-{self.width}.png")
         self.page.set_viewport_size({"width": self.width, "height": 900})
 
 
-@pytest.mark.parametrize(("scheme", "width", "days", "turned", "version"), [("light", 1440, range(12, 28), True, 2), ("dark", 390, range(28, 44), False, 3)])
-def test_from_drift_to_a_better_model(running: Shop, chromium: Browser, scheme: str, width: int, days: range, turned: bool, version: int) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "width", "days", "turned", "version"), [("light", 1440, range(12, 28), True, 2), ("dark", 390, range(28, 44), False, 3)]
+)
+def test_from_drift_to_a_better_model(
+    running: Shop, chromium: Browser, scheme: str, width: int, days: range, turned: bool, version: int
+) -> None:
     calm = range(days.start, days.start + 5) if version == 2 else None
     if calm:
         running.send(calm, turned=False)

@@ -152,7 +152,11 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
             rings = {"kind": {"data": "drift", "performance": "decay"}[kind], "reason": alarm}
         identity = f"{kind}@{at}"
         made.append(
-            (identity, {"check_id": identity, "kind": kind, "start": at - 7 * DAY, "end": at, "rows": 7000, **body, "alarm": rings}, at)
+            (
+                identity,
+                {"check_id": identity, "kind": kind, "start": at - 7 * DAY, "end": at, "rows": 7000, "version": 1, **body, "alarm": rings},
+                at,
+            )
         )
 
     for at in range(START + 7 * DAY, START + days * DAY + 1, 6 * HOUR):
@@ -168,7 +172,14 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
                  "psi": psi, "limit": limit, "suspect": moved, "drifted": moved, "ignored": False, "missing": 0.002, "outside": 0.0,
                  "reference": _coarse(0.0, random, name in WORDS), "current": _coarse(1.6 * moves, random, name in WORDS)}
             )  # fmt: skip
-        add("data", at, f"{len(MOVED)} of {len(FEATURES)} features moved in 2 checks in a row" if far > 0.5 else None, features=features)
+        add(
+            "data",
+            at,
+            f"{len(MOVED)} of {len(FEATURES)} features moved in 2 checks in a row" if far > 0.5 else None,
+            features=features,
+            drifted=sum(one["suspect"] for one in features),
+            share=sum(one["suspect"] for one in features) / len(features),
+        )
         findings = [{"name": "precip", "what": "missing", "share": 0.09, "usual": 0.01}] if far > 0.5 else []
         add("quality", at, None, findings=findings)
         add("prediction", at, None, test="kolmogorov_smirnov", statistic=0.02 + 0.1 * far, p_value=0.4, psi=0.02 + 0.2 * far, limit=0.1, suspect=far > 0.5,
