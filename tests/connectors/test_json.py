@@ -239,6 +239,18 @@ def test_decimals_are_read_as_float_reads_them(w: int, q: int) -> None:
     assert bits(_read(np.uint64(w), q)[0]) == bits(float(f"{w}e{q}"))
 
 
+@given(st.integers(2**53, 2**54 - 1), st.integers(-4, 23), st.integers(0, 10))
+def test_ties_of_few_digits_go_to_the_even_one(seed: int, q: int, shift: int) -> None:
+    """Halfway between two doubles, in at most nineteen digits: 54 bits, odd."""
+    if q > 0:
+        odd = seed // 5**q * 5**q
+        w = (odd + (0 if odd % 2 else 5**q)) // 5**q << shift
+    else:
+        w = (seed | 1) * 10**-q << shift
+    if w < 2**64:
+        assert bits(_read(np.uint64(w), q)[0]) == bits(float(f"{w}e{q}"))
+
+
 @given(st.integers(0, 2**63 - 1), st.integers(0, 25), st.sampled_from(["", "1", "0", "9"]))
 def test_ties_and_long_mantissas(seed: int, zeros: int, tail: str) -> None:
     """The exact decimal between two doubles, and a digit more or less."""
