@@ -36,6 +36,7 @@ class State:
         self.streaks: dict[str, Streak] = {}
         self.last_run: int | None = None
         self.labels = 0
+        self.predicted = 0
         self.mutes: dict[str, int] = {}  # feature: event time until which it raises no alarm
 
     def serve(self, version: int, reference: Reference | None) -> None:
@@ -129,7 +130,7 @@ class State:
         for bucket in sorted(self.parts):
             if (bucket + 1) * self.every <= start:
                 del self.parts[bucket]
-            elif (bucket + 1) * self.every <= end:
+            elif bucket * self.every < end:
                 window.plus(self.parts[bucket])
         records: list[dict[str, Any]] = []
         alarms: dict[str, str] = {}
@@ -202,6 +203,7 @@ class State:
             "last_run": self.last_run,
             "labels": self.labels,
             "mutes": self.mutes,
+            "predicted": self.predicted,
             "streaks": {kind: asdict(streak) for kind, streak in self.streaks.items()},
             "parts": [[bucket, _written(part)] for bucket, part in self.parts.items()],
         }
@@ -209,7 +211,7 @@ class State:
 
     def restore(self, state: Mapping[str, bytes], reference: Callable[[int], Reference | None]) -> None:
         value = json.loads(state["drift"])
-        for name in ("clock", "first", "first_due", "checked", "version", "last_run", "labels", "mutes"):
+        for name in ("clock", "first", "first_due", "checked", "version", "last_run", "labels", "mutes", "predicted"):
             setattr(self, name, value[name])
         self.reference = reference(self.version) if self.version is not None else None
         self.streaks = {kind: Streak(**one) for kind, one in value["streaks"].items()}

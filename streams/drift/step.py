@@ -32,7 +32,10 @@ from streams.types import TIME, Batch, Int64, Output, Outputs, Schema
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in event milliseconds. `every` divides event time into stretches; `window` is a whole number of them."""
+    """Times in event milliseconds. `every` divides event time into stretches; `window` is a whole number of them.
+
+    A check stands at the end of each stretch or, with `every_rows`, after so many predictions.
+    """
 
     topic: str
     runs: str
@@ -42,6 +45,7 @@ class Settings:
     deployments: str  # what people muted stands there
     every: int
     window: int
+    every_rows: int | None = None
     threshold: float = 0.5  # of the model: a score at or above it predicts true
     first_after: int | None = None
     segments: Schema = field(default_factory=dict)
@@ -73,6 +77,7 @@ class Drift:
         clock = _clock(batch, self._state.clock)
         places = {name: order for name, order in batch.order.items() if len(order)}
         versions = self._versions(batch)
+        full = self._full(batch)
         found: list[tuple[str, dict[str, Any], int]] = []
         start = 0
         while start < len(clock):
@@ -89,12 +94,14 @@ class Drift:
             if switch == start:
                 self._state.serve(version, self._load(version))
                 continue
-            end = min(end, switch)
+            end = min(end, switch, next((place for place in full if place > start), end))
             for name, order in places.items():
                 low, high = np.searchsorted(order, [start, end])
                 if high > low:
                     self._state.add(name, batch.tables[name].slice(int(low), int(high - low)))
             self._state.clock = int(clock[end - 1])
+            if end in full:
+                self._boundary(self._state.clock + 1, found)
             start = end
         return self._outputs(found)
 
@@ -106,6 +113,16 @@ class Drift:
         if self._state.clock is not None:
             self._state.clock = max(self._state.clock, time)
         return self._outputs(found)
+
+    def _full(self, batch: Batch) -> list[int]:
+        """Places behind every `every_rows`-th prediction."""
+        table = batch.tables.get("predictions")
+        if self._settings.every_rows is None or table is None or not table.num_rows:
+            return []
+        before, self._state.predicted = self._state.predicted, self._state.predicted + table.num_rows
+        order = batch.order["predictions"]
+        numbers = np.arange(before + 1, self._state.predicted + 1)
+        return [int(place) + 1 for place in order[numbers % self._settings.every_rows == 0]]
 
     def _versions(self, batch: Batch) -> list[tuple[int, int]]:
         """Places at which the version that scores changes, within the batch."""
@@ -131,7 +148,9 @@ class Drift:
         state = self._state
         if state.first_due is not None:
             return state.first_due
-        return None if state.checked is None else boundary_after(state.checked, self._settings.every)
+        return (
+            None if state.checked is None or self._settings.every_rows is not None else boundary_after(state.checked, self._settings.every)
+        )
 
     def _boundary(self, end: int, found: list[tuple[str, dict[str, Any], int]]) -> None:
         state, own = self._state, self._settings
@@ -193,7 +212,8 @@ def build(project: Project) -> Drift:
     segments = segments_of(project, schema)
     wished = project.drift
     idle_after = NEVER_IDLE if project.promotion.in_step else 1000
-    every = wished.check_every_ms or 21_600_000
+    # Checks counted in predictions still sum stretches of event time: 28 to a window.
+    every = wished.check_every_ms or max(wished.window_ms // 28, 1)
     settings = Settings(
         topic=project.topic("drift"),
         runs=project.topic("runs"),
@@ -203,6 +223,7 @@ def build(project: Project) -> Drift:
         deployments=project.topic("deployments"),
         every=every,
         window=max(wished.window_ms // every, 1) * every,
+        every_rows=wished.check_every_rows if wished.check_every_ms is None else None,
         threshold=project.model.threshold,
         first_after=project.retraining.first_after_ms,
         segments=segments,

@@ -290,6 +290,8 @@ def hold_of(project: Project) -> Hold | None:
     promotion = project.promotion
     if not promotion.in_step:
         return None
+    if project.drift.check_every_ms is None:
+        raise ProjectError('[promotion] in_step waits for checks by event time: give [drift] check_every as a duration, as in "6h".')
     by_people = promotion.approve == "manual"
     return Hold(project.drift.check_every_ms, promotion.takes_effect_after_ms, project.retraining.first_after_ms, by_people)
 

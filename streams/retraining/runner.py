@@ -69,6 +69,8 @@ class Runner:
         self._join(runs)
         run = next((run for run in runs.values() if run.state in ACTIVE), None)
         if run is None:
+            run = self._changed(runs)
+        if run is None:
             return False
         self._carry_out(run)
         return True
@@ -81,6 +83,18 @@ class Runner:
         clicked = [run for run in runs.values() if run.state in ACTIVE and not run.is_automatic]
         for run in clicked[1:]:
             runs[run.run_id] = self._write(run.to("cancelled", _now(), error=f"joined run {clicked[0].run_id}, which was under way"))
+
+    def _changed(self, runs: dict[str, Run]) -> Run | None:
+        """The trigger `code`, once after a start: the champion was trained with other features than features.sql gives now."""
+        started, self._started = self._started, False
+        if not started or "code" not in self._project.retraining.triggers:
+            return None
+        champion = self._champion()
+        path = place(self._project, champion["version"]) / "manifest.json" if champion is not None else None
+        run_id = f"code-{self._sources.plan}"
+        if path is None or not path.exists() or run_id in runs or json.loads(path.read_text())["plan"] == self._sources.plan:
+            return None
+        return self._write(Run(run_id, "requested", "code", "features.sql has changed", "driftline", at=_now()))
 
     def _carry_out(self, run: Run) -> None:
         if run.decision == "cancel":
