@@ -23,8 +23,8 @@ from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor, Cons
 from streams.errors import BrokerError
 
 log = logging.getLogger(__name__)
-SESSION_MS = 6_000  # a member that was killed is replaced after this long; the broker's smallest by default
-HEARTBEAT_MS = 1_500
+SESSION_MS = 10_000  # a member that was killed is replaced after this long; compiling may keep a busy one silent for seconds
+HEARTBEAT_MS = 2_000
 
 
 class OneMember(AbstractPartitionAssignor):  # type: ignore[misc]

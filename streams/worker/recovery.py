@@ -121,10 +121,17 @@ def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = 
     end = consumer.end_offsets([part])[part]
     consumer.assign([part], {part: start})
     key = step.encode() if step is not None else None
+    # at least once, a commit may be written whose positions were then lost: the one of the same number after it counts
+    waiting: dict[str, Commit] = {}
     while consumer.position(part) < end:
         for records in consumer.poll(200):
-            yield from _commits(records, key)
+            for commit in _commits(records, key):
+                before = waiting.get(commit.step)
+                if before is not None and before.number < commit.number:
+                    yield before
+                waiting[commit.step] = commit
     consumer.assign([])
+    yield from waiting.values()
 
 
 def _commits(records: Records, key: bytes | None) -> Iterator[Commit]:
