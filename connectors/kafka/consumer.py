@@ -269,6 +269,10 @@ class ColumnarConsumer:
 
         OffsetLostError where a position is not in the log, CorruptBatchError and MessageFormatError with the batch's place.
         """
+        fetcher = self._consumer._fetcher
+        if fetcher._next_partition_records is not None and not fetcher._next_partition_records:
+            # kafka-python takes up what it parked for a paused partition only where this is None, not where it is used up
+            fetcher._next_partition_records = None
         try:
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except kafka.errors.OffsetOutOfRangeError as error:
