@@ -81,7 +81,7 @@ class _Tally:
 def verify(
     project: Project, last: int | None = None, connection: Connection | None = None, progress: Callable[[int], None] = lambda events: None
 ) -> Verified:
-    """Compare the served rows (the newest `last` events of each partition) with what the log gives."""
+    """Compare the served rows (events among the last `last` offsets of each partition) with what the log gives."""
     connection = connection or KafkaConnection(project.kafka())
     plan = plan_of(project)
     inputs = inputs_of(project, plan)
