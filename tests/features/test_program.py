@@ -152,6 +152,46 @@ def test_last_join_sees_what_came_before(
     assert (rows_of(found) if rows else []) == wished
 
 
+@given(
+    st.lists(ROW, max_size=8),
+    st.lists(ROW, max_size=8),
+    st.randoms(use_true_random=False),
+    st.lists(st.integers(0, 16), max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 6),
+)
+@settings(max_examples=40)
+def test_a_union_adds_the_other_table_s_rows(
+    rows: list[tuple[Any, ...]], others: list[tuple[Any, ...]], chance: Any, cuts: list[int], moves: bool, stored: bool, span: int
+) -> None:
+    places = [*(["t"] * len(rows)), *(["u"] * len(others))]
+    chance.shuffle(places)
+    order: dict[str, list[int]] = {"t": [], "u": []}
+    for place, name in enumerate(places):
+        order[name].append(place)
+    own = table(SCHEMA, [(place, *row) for place, row in zip(order["t"], rows, strict=True)])
+    other = table(SCHEMA, [(place, *row) for place, row in zip(order["u"], others, strict=True)])
+    instance = "" if stored else " INSTANCE_NOT_IN_WINDOW"
+    window = f"UNION u PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN {span} PRECEDING AND CURRENT ROW{instance}"
+    plan = compile_features(
+        f"SELECT pos, sum(v) OVER w AS s, count(*) OVER w AS c FROM t WINDOW w AS ({window})", {"t": SCHEMA, "u": SCHEMA}, history_ms=None
+    )
+    found = answer(plan, {"t": own, "u": other}, order, cuts, moves)
+    con = duckdb.connect(config={"threads": 1})
+    con.register("own_rows", own)
+    con.register("other_rows", other)
+    con.execute("CREATE TABLE i AS SELECT pos, k, epoch_ms(ts) AS ts, v FROM own_rows")
+    con.execute("CREATE TABLE j AS SELECT *, true AS own FROM i UNION ALL SELECT pos, k, epoch_ms(ts), v, false FROM other_rows")
+    kept = "true" if stored else "(NOT j.own OR j.pos = i.pos)"
+    wished = con.execute(
+        f"SELECT i.pos, sum(j.v), count(j.pos) FROM i JOIN j ON j.pos <= i.pos AND j.k IS NOT DISTINCT FROM i.k AND i.ts - j.ts BETWEEN 0 AND {span} AND {kept} "
+        "GROUP BY i.pos ORDER BY 1"
+    ).fetchall()
+    con.close()
+    assert all(equal_rows(one, two) for one, two in zip(rows_of(found) if rows else [], wished, strict=True))
+
+
 @given(st.lists(ROW, min_size=1, max_size=12), st.lists(st.integers(0, 12), max_size=4))
 @settings(max_examples=30)
 def test_expressions_do_not_depend_on_cuts(rows: list[tuple[Any, ...]], cuts: list[int]) -> None:
