@@ -95,9 +95,7 @@ def run_duckdb(events: Events, ranges: list[int]) -> tuple[float, pa.Table]:
     connection.register("given", table)
     connection.execute("CREATE TABLE events AS SELECT * FROM given")
     columns = [f"{f}(v) OVER w{w} AS a{w}_{f}" for w in range(len(ranges)) for f in FUNCTIONS]
-    windows = [
-        f"w{w} AS (PARTITION BY k ORDER BY t RANGE BETWEEN {r} PRECEDING AND CURRENT ROW)" for w, r in enumerate(ranges)
-    ]
+    windows = [f"w{w} AS (PARTITION BY k ORDER BY t RANGE BETWEEN {r} PRECEDING AND CURRENT ROW)" for w, r in enumerate(ranges)]
     begin = time.process_time()
     connection.execute(f"CREATE TABLE answers AS SELECT i, {', '.join(columns)} FROM events WINDOW {', '.join(windows)}")
     seconds = time.process_time() - begin
@@ -152,7 +150,9 @@ def measure(count: int, keys: int) -> dict[str, Any]:
     state = kernel.snapshot()
     snapshot_seconds = time.process_time() - begin
     small = {
-        f"events_per_second_batches_of_{batch}": round(count / 4 / run_kernel(WindowKernel(store(*ranges)), _first(events, count // 4), batch)[0])
+        f"events_per_second_batches_of_{batch}": round(
+            count / 4 / run_kernel(WindowKernel(store(*ranges)), _first(events, count // 4), batch)[0]
+        )
         for batch in (500, 5000)
     }
 

@@ -133,7 +133,14 @@ def test_an_integer_sum_that_does_not_fit_is_null_and_counted() -> None:
     assert kernel.overflows == 4
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-9, 9).map(lambda n: n * 1e17))), max_size=12))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-9, 9).map(lambda n: n * 1e17))
+        ),
+        max_size=12,
+    )
+)
 def test_sums_far_apart_are_exact_and_leave_nothing_behind(pairs: list[tuple[int, float]]) -> None:
     kernel = WindowKernel(Store((Type.DOUBLE,), (Window(Frame(True, 2), (Aggregate("sum", (0,)), Aggregate("var_pop", (0,)))),), history=0))
     n = len(pairs)
@@ -162,7 +169,9 @@ def test_rows_in_files_give_what_rows_in_memory_give(tmp_path: Path) -> None:
     keys, times, yes = draw.integers(0, 40, n), np.cumsum(draw.integers(0, 20, n)), np.ones(n, np.bool_)
     values = [Column(draw.normal(size=n))]
     inside, spilled = WindowKernel(store), WindowKernel(store, spill=tmp_path)
-    for mine, theirs in zip(inside.process(keys, times, yes, yes, values)[0], spilled.process(keys, times, yes, yes, values)[0], strict=True):
+    for mine, theirs in zip(
+        inside.process(keys, times, yes, yes, values)[0], spilled.process(keys, times, yes, yes, values)[0], strict=True
+    ):
         assert mine.values.tobytes() == theirs.values.tobytes()
     assert inside.memory().rows == spilled.memory().rows < n
 
@@ -197,7 +206,9 @@ def test_a_snapshot_of_other_windows_or_with_a_bit_turned_is_refused() -> None:
 scalar = st.one_of(st.none(), st.integers(-3, 3))
 
 
-@given(st.lists(st.tuples(scalar, st.sampled_from([None, "", "a", "b"]), st.sampled_from([None, math.nan, 0.0, 1.5])), max_size=30), st.data())
+@given(
+    st.lists(st.tuples(scalar, st.sampled_from([None, "", "a", "b"]), st.sampled_from([None, math.nan, 0.0, 1.5])), max_size=30), st.data()
+)
 def test_a_key_keeps_its_id(rows: list[tuple[int | None, str | None, float | None]], data: st.DataObject) -> None:
     width = data.draw(st.integers(1, 3))
     types = [pa.int64(), pa.string(), pa.float64()][:width]
@@ -224,8 +235,12 @@ def test_a_snapshot_of_keys_that_cannot_be_read_says_so() -> None:
 # ---------------------------------------------------------------- LAST JOIN
 
 
-@given(st.booleans(), st.lists(st.tuples(st.booleans(), st.integers(-1, 2), st.one_of(st.none(), st.integers(-2, 2))), max_size=30), st.data())
-def test_a_left_row_sees_the_greatest_or_latest_right_row(ordered: bool, rows: list[tuple[bool, int, int | None]], data: st.DataObject) -> None:
+@given(
+    st.booleans(), st.lists(st.tuples(st.booleans(), st.integers(-1, 2), st.one_of(st.none(), st.integers(-2, 2))), max_size=30), st.data()
+)
+def test_a_left_row_sees_the_greatest_or_latest_right_row(
+    ordered: bool, rows: list[tuple[bool, int, int | None]], data: st.DataObject
+) -> None:
     kernel, wanted, best, ordinal = JoinKernel(LastJoin(ordered)), [], {}, 0
     for left, key, order in rows:
         if left:

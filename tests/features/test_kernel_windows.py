@@ -6,7 +6,7 @@ import math
 import struct
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.features.kernel.column import Column
@@ -15,6 +15,7 @@ from streams.features.spec import Aggregate, Frame, Store, Window
 from streams.types import Type
 from tests.features.referee import Event, Referee, Value
 
+MORE = settings(max_examples=3 * (settings.default or settings()).max_examples)
 COLUMNS = (Type.DOUBLE, Type.BIGINT, Type.STRING, Type.BOOL)
 NUMERIC = ("count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp")
 
@@ -145,11 +146,13 @@ def check(store: Store, rows: list[Event], got: list[list[list[Value]]]) -> None
                 assert same(value, answer, aggregate.function != "entropy"), (i, aggregate, value, answer)
 
 
+@MORE
 @given(stores(), events())
 def test_every_value_is_the_plain_engines(store: Store, rows: list[Event]) -> None:
     check(store, rows, take(WindowKernel(store), rows))
 
 
+@MORE
 @given(stores(), events(), st.data())
 def test_cut_resumed_and_split_is_the_same_bit_for_bit(store: Store, rows: list[Event], data: st.DataObject) -> None:
     whole = take(WindowKernel(store), rows)

@@ -42,7 +42,7 @@ class KeyIndex:
     def snapshot(self) -> bytes:
         """The keys in order of their ids, as an Arrow stream."""
         keys = list(self._ids) if len(self._types) < 2 else list(zip(*self._ids, strict=True))
-        columns = [keys] if len(self._types) == 1 else keys or [[] for _ in self._types]
+        columns: list[Sequence[object]] = [keys] if len(self._types) == 1 else [*keys] or [[] for _ in self._types]  # type: ignore[list-item]
         arrays = [_array(values, type) for values, type in zip(columns, self._types, strict=True)]
         table = pa.Table.from_arrays(arrays, [str(i) for i in range(len(arrays))])
         sink = io.BytesIO()
@@ -70,7 +70,7 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _keys(column: pa.Array | pa.ChunkedArray) -> list[object]:
-    values = column.to_pylist()
+    values: list[object] = column.to_pylist()
     if pa.types.is_floating(column.type):
         return [_NAN if value != value else value for value in values]
     return values

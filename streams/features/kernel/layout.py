@@ -14,7 +14,7 @@ import numpy as np
 from streams.errors import FeatureError
 from streams.features.kernel import outputs as op
 from streams.features.kernel.column import FLOATS
-from streams.features.kernel.exact import ENTRY, SQUARES
+from streams.features.kernel.digits import ENTRY, SQUARES
 from streams.features.kernel.scans import SCANS
 from streams.features.spec import Aggregate, Frame, Store
 from streams.types import Int64, Type
@@ -63,7 +63,7 @@ class Scanned(NamedTuple):
     """An aggregate that Python computes from the rows of its frame."""
 
     window: int
-    index: int
+    place: int  # among the window's aggregates
     aggregate: Aggregate
     emission: int
     places: tuple[int, ...]  # of its arguments among the emitted columns
@@ -167,7 +167,13 @@ class _Builder:
         plan = Plan(
             np.array([self.words, 1 + mask + len(types), mask, len(types), keep, rows, self.count, *counts], np.int64),
             np.array([t in FLOATS for t in types], np.int64),
-            *(_flat(m) for m in (groups, self.windows, self.sums, self.deques, self.uses, self.outputs, self.emissions)),
+            _flat(groups),
+            _flat(self.windows),
+            _flat(self.sums),
+            _flat(self.deques),
+            _flat(self.uses),
+            _flat(self.outputs),
+            _flat(self.emissions),
             np.array(self.emitted, np.int64),
             np.array(listed, np.int64),
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from streams.features.kernel.arena import Arena
+from streams.features.kernel.digits import WIDE, WIDE_WORDS
 from streams.features.kernel.engine import Memory
-from streams.features.kernel.exact import WIDE, WIDE_WORDS
 from streams.features.kernel.layout import BOTTOM, CAPACITY, CLOCK, DEQUE, P_WIDTH, P_WORDS, TAIL, Layout
 from streams.features.kernel.words import MIN
 from streams.types import Int64
@@ -55,7 +55,9 @@ class Keep:
 
     @property
     def memory(self) -> Memory:
-        return Memory(self.state, self.rows.array, self.rows.ledger, self.marks.array, self.marks.ledger, self.wide, self.spare, self.scratch)
+        return Memory(
+            self.state, self.rows.array, self.rows.ledger, self.marks.array, self.marks.ledger, self.wide, self.spare, self.scratch
+        )
 
     def keys(self, count: int) -> None:
         """See to it that ids below `count` have a state."""

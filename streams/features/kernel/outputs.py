@@ -78,7 +78,7 @@ def summary(code, integer, limit, state, entry, wide, overflows, out):  # type: 
         if n == 0:
             return np.int64(0), False
         return bits_of(total(state, entry, integer != 0, wide) / n), True
-    sample = 1 if code == VAR_SAMP or code == STDDEV_SAMP else 0
+    sample = 1 if code in (VAR_SAMP, STDDEV_SAMP) else 0
     if n <= sample:
         return np.int64(0), False
     value = variance(state, entry, integer != 0, sample, wide)

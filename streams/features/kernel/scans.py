@@ -1,4 +1,4 @@
-"""Aggregates that look at every row of their frame: text, categories, order statistics.
+"""Aggregates that Python computes from every row of their frame: text and categories. (Those of numbers: outputs.py.)
 
 A scan takes the rows of the frame, oldest first, as one tuple of argument values a row (None for NULL), and gives one value.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from streams.errors import FeatureError
 from streams.features.kernel.text import Value, number, render
 from streams.features.spec import Aggregate
 from streams.types import Type
@@ -155,66 +154,6 @@ def _ratio(by_value: bool) -> Scan:
 # ---------------------------------------------------------------- of one column
 
 
-def _first(rows: Sequence[Row], call: Call) -> Value:
-    values = known(rows) if call.parameters[:1] == (True,) else [row[0] for row in rows]
-    return values[0] if values else None
-
-
-def _last(rows: Sequence[Row], call: Call) -> Value:
-    return _first(rows[::-1], call)
-
-
-def _nth(rows: Sequence[Row], call: Call) -> Value:
-    """The nth row whose condition (second argument, if there is one) holds: from the oldest, or for n < 0 from the newest."""
-    n = call.integer(0, 0)
-    matching = [row[0] for row in rows if len(row) < 2 or row[1]]
-    if n == 0 or abs(n) > len(matching):
-        return None
-    return matching[n - 1] if n > 0 else matching[n]
-
-
-def _median(rows: Sequence[Row], call: Call) -> Value:
-    values = sorted(known(rows), key=order)
-    if not values:
-        return None
-    low, high = float(values[(len(values) - 1) // 2]), float(values[len(values) // 2])  # type: ignore[arg-type]
-    return low / 2 + high / 2 if math.isinf(low + high) else (low + high) / 2
-
-
-def _entropy(rows: Sequence[Row], call: Call) -> Value:
-    """Shannon's, in bits."""
-    counts = sorted(Counter(map(str, known(rows))).values())
-    n = sum(counts)
-    return math.fsum(-c / n * math.log2(c / n) for c in counts) + 0.0 if n else None
-
-
-def _weighted(rows: Sequence[Row], call: Call) -> Value:
-    """Exponentially weighted average, adjusted: weights (1 - alpha)^i from the newest value."""
-    values = [float(v) for v in known(rows)]  # type: ignore[arg-type]
-    alpha = call.parameters[0] if call.parameters else None
-    if not values:
-        return None
-    if alpha is None or float(alpha) == 0.0:
-        return average(values, Type.DOUBLE)
-    above = below = 0.0
-    for value in values:
-        above, below = above * (1 - float(alpha)) + value, below * (1 - float(alpha)) + 1
-    return above / below
-
-
-def _drawdown(rows: Sequence[Row], call: Call) -> Value:
-    """The greatest fall from a peak to a later value, as a share of the peak. Negative values are passed over."""
-    peak, worst, seen = 0.0, 0.0, False
-    for value in known(rows):
-        v = float(value)  # type: ignore[arg-type]
-        if v < 0:
-            continue
-        seen, peak = True, max(peak, v)
-        if peak > 0:
-            worst = max(worst, (peak - v) / peak)
-    return worst if seen else None
-
-
 def _top(rows: Sequence[Row], call: Call) -> Value:
     values = sorted(known(rows), key=order, reverse=True)[: max(call.integer(0, 0), 0)]
     return ",".join(render(value, call.types[0], call.zone) for value in values)
@@ -229,16 +168,6 @@ def _top_frequency(rows: Sequence[Row], call: Call) -> Value:
     n = max(call.integer(0, 0), 0)
     words = [render(value, call.types[0], call.zone) for value, _ in _by_frequency(known(rows))[:n]]
     return ",".join(words + ["NULL"] * (n - len(words)))
-
-
-def _top_share(rows: Sequence[Row], call: Call) -> Value:
-    values = known(rows)
-    return Counter(values).most_common(1)[0][1] / len(values) if values else 0.0
-
-
-def _distinct(rows: Sequence[Row], call: Call) -> Value:
-    values = known(rows)
-    return len(set(values) - {v for v in values if v != v}) + any(v != v for v in values)
 
 
 # ---------------------------------------------------------------- lists of words, newest row first
@@ -296,19 +225,10 @@ def _distinct_of(kind: str) -> Scan:
 
 
 SCANS: dict[str, Scan] = {
-    "first_value": _first,
-    "last_value": _last,
-    "nth_value": _nth,
     "min": lambda rows, call: min(known(rows), key=order, default=None),
     "max": lambda rows, call: max(known(rows), key=order, default=None),
-    "median": _median,
-    "entropy": _entropy,
-    "ew_avg": _weighted,
-    "drawdown": _drawdown,
     "top": _top,
     "topn_frequency": _top_frequency,
-    "top1_ratio": _top_share,
-    "distinct_count": _distinct,
     "top_n_key_ratio_cate": _ratio(by_value=False),
     "top_n_value_ratio_cate": _ratio(by_value=True),
     "join": _join(""),
@@ -322,10 +242,3 @@ for _kind in ("window_split", "window_split_by_key", "window_split_by_value"):
     SCANS[f"top1_ratio:{_kind}"] = _share_of(_kind)
     SCANS[f"count:{_kind}"] = _count_of(_kind)
     SCANS[f"distinct_count:{_kind}"] = _distinct_of(_kind)
-
-
-def scan_of(name: str) -> Scan:
-    try:
-        return SCANS[name]
-    except KeyError:
-        raise FeatureError(f"the kernel has no aggregate `{name}`; it has {', '.join(sorted(SCANS))}") from None

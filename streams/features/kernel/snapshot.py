@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numba
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from streams.errors import StateError
 from streams.features.kernel import rings
-from streams.features.kernel.exact import WIDE, WIDE_WORDS
+from streams.features.kernel.digits import WIDE, WIDE_WORDS
 from streams.features.kernel.extremes import BACK, FRONT
 from streams.features.kernel.layout import BASE, BOTTOM, CAPACITY, D_PLACE, DEQUE, TAIL
 from streams.features.spec import Store
@@ -108,7 +109,7 @@ def pack(store: Store, keep: Keep, vocabulary: Vocabulary, keys: Int64 | None) -
         "text": len(text),
         "sha256": hashlib.sha256(body + text).hexdigest(),
     }
-    packed = pa.compress(body + text, codec="lz4", asbytes=True)
+    packed: bytes = pa.compress(body + text, codec="lz4", asbytes=True)
     return MAGIC + json.dumps(header).encode() + b"\n" + packed
 
 
@@ -142,9 +143,7 @@ def unpack(store: Store, keep: Keep, vocabulary: Vocabulary, state: bytes) -> No
     _scatter(keep.state, keep.words, keys, BASE, BOTTOM, TAIL, keep.rows.array, keep.rows.ledger, width, rows)
     for place, entries in zip(_deques(keep), blocks[3:-1], strict=True):
         keep.marks.reserve(_runs(lines, place, place + FRONT, place + BACK))
-        _scatter(
-            keep.state, keep.words, keys, place, place + FRONT, place + BACK, keep.marks.array, keep.marks.ledger, 2, entries
-        )
+        _scatter(keep.state, keep.words, keys, place, place + FRONT, place + BACK, keep.marks.array, keep.marks.ledger, 2, entries)
 
 
 def _runs(lines: Int64, at: int, first: int, end: int) -> int:
@@ -168,4 +167,4 @@ def _read(store: Store, state: bytes) -> tuple[list[Int64], list[str]]:
         raise StateError("a snapshot of window state is of other windows or columns than these; set it aside and replay the log")
     numbers = np.frombuffer(body, np.int64, sum(sizes))
     cuts = np.cumsum([0, *sizes])
-    return [numbers[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)], json.loads(body[8 * sum(sizes) :])
+    return [numbers[a:b] for a, b in pairwise(cuts.tolist())], json.loads(body[8 * sum(sizes) :])

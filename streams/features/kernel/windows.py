@@ -16,8 +16,9 @@ import numpy as np
 from streams.errors import FeatureError
 from streams.features.kernel import snapshot
 from streams.features.kernel.answer import Answers
+from streams.features.kernel.batch import ANSWERED, STORED, Batch, arrange, spread_out
 from streams.features.kernel.column import FLOATS, BoolArray, Column
-from streams.features.kernel.engine import ANSWERED, EMITTED_ROOM, STORED, Batch, arrange, run, spread_out
+from streams.features.kernel.engine import EMITTED_ROOM, run
 from streams.features.kernel.layout import P_EMISSIONS, P_EMITTED, P_MASK, P_OUTPUTS, P_WIDTH, layout_of, name_of
 from streams.features.kernel.memory import Keep, Usage
 from streams.features.kernel.scans import SCANS, Call, Scan
@@ -51,7 +52,9 @@ class WindowKernel:
         self._overflows: Int64 = np.zeros(int(self._layout.plan.shape[P_OUTPUTS]), np.int64)
         for scanned in self._layout.scanned:
             if scanned.aggregate.function.startswith("udaf:") and scanned.aggregate.function[5:] not in udafs:
-                raise FeatureError(f"no aggregate `{scanned.aggregate.function[5:]}` is registered; there are {', '.join(sorted(udafs)) or 'none'}")
+                raise FeatureError(
+                    f"no aggregate `{scanned.aggregate.function[5:]}` is registered; there are {', '.join(sorted(udafs)) or 'none'}"
+                )
 
     @property
     def overflows(self) -> int:
@@ -62,9 +65,7 @@ class WindowKernel:
         """What the state takes."""
         return self._keep.usage()
 
-    def process(
-        self, keys: Int64, times: Int64, stored: BoolArray, answered: BoolArray, columns: Sequence[Column]
-    ) -> list[list[Column]]:
+    def process(self, keys: Int64, times: Int64, stored: BoolArray, answered: BoolArray, columns: Sequence[Column]) -> list[list[Column]]:
         """`result[w][a]` has one row for each answered row, in their order.
 
         keys: dense ids >= 0. times: milliseconds. stored: whether the row is kept for later ones. answered: false for a row of a UNION.
@@ -91,8 +92,7 @@ class WindowKernel:
         if len(parts) == 1:
             return parts[0]
         return [
-            [_joined([part[w][a] for part in parts]) for a in range(len(window.aggregates))]
-            for w, window in enumerate(self.store.windows)
+            [_joined([part[w][a] for part in parts]) for a in range(len(window.aggregates))] for w, window in enumerate(self.store.windows)
         ]
 
     def _take(self, keys: Int64, times: Int64, flags: Int64, masks: Int64, values: Int64) -> list[list[Column]]:
@@ -152,16 +152,16 @@ class WindowKernel:
         for window, places in zip(self.store.windows, self._layout.columns, strict=True):
             result.append(
                 [
-                    self._column(aggregate, values[place], None if complete[place] else valid[place]) if place >= 0 else Column(np.empty(0, np.int64))
+                    self._column(aggregate, values[place], None if complete[place] else valid[place])
+                    if place >= 0
+                    else Column(np.empty(0, np.int64))
                     for aggregate, place in zip(window.aggregates, places, strict=True)
                 ]
             )
         for scanned in self._layout.scanned:
             first, last = self._layout.plan.emissions[2 * scanned.emission : 2 * scanned.emission + 2]
             width = 2 * int(last - first)
-            call = Call(
-                scanned.aggregate, tuple(self.store.columns[a] for a in scanned.aggregate.arguments), self._zone
-            )
+            call = Call(scanned.aggregate, tuple(self.store.columns[a] for a in scanned.aggregate.arguments), self._zone)
             scan = self._scan(scanned.aggregate)
             spans = answers.spans[chosen, scanned.emission].tolist()
             found: list[Value] = []
@@ -169,7 +169,7 @@ class WindowKernel:
                 block = answers.emitted[start : start + length * width].reshape(length, width)
                 arguments = [self._values(block, place, t) for place, t in zip(scanned.places, call.types, strict=True)]
                 found.append(scan(list(zip(*arguments, strict=True)), call))
-            result[scanned.window][scanned.index] = _encoded(found, scanned.aggregate.type)
+            result[scanned.window][scanned.place] = _encoded(found, scanned.aggregate.type)
         return result
 
     def _scan(self, aggregate: Aggregate) -> Scan:
@@ -183,7 +183,7 @@ class WindowKernel:
         values: list[Value] = (raw.view(np.float64) if type in FLOATS else raw).tolist()
         if type is Type.STRING:
             words = self._vocabulary.words
-            return [words[int(v)] if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]  # type: ignore[arg-type]
+            return [words[code] if ok else None for code, ok in zip(raw.tolist(), block[:, 2 * place].tolist(), strict=True)]
         return [v if ok else None for v, ok in zip(values, block[:, 2 * place].tolist(), strict=True)]
 
     def _column(self, aggregate: Aggregate, values: Int64, known: BoolArray | None) -> Column:
@@ -215,7 +215,7 @@ class WindowKernel:
         snapshot.unpack(self.store, self._keep, self._vocabulary, state)
 
 
-def _canonical(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _canonical(values: np.ndarray) -> np.ndarray:
     odd = np.isnan(values)
     if odd.any():
         values[odd] = np.nan

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
+intrinsic: Any = _intrinsic  # what it makes is called by compiled code, with one argument less
 MASK = np.uint64(0xFFFFFFFF)
 U0, U1, U11, U32, U63, U64 = (np.uint64(n) for n in (0, 1, 11, 32, 63, 64))
 NAN_BITS = 0x7FF8000000000000
