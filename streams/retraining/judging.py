@@ -16,6 +16,7 @@ Float64 = npt.NDArray[np.float64]
 
 HELD_OUT = 0.2  # share of the labelled rows, the newest, that a challenger is judged by
 HELD_OUT_MOST_MS = 28 * 86_400_000
+NEWEST_MS = 14 * 86_400_000  # of the last stretch, at least: an interval from fewer days says little
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Judging:
 
 
 def plan_of_judging(whole: Dataset, seen: int | None, window: int, min_rows: int) -> Judging:
-    """The newest fifth of the rows (four weeks at most); with a champion, its last `window` ms are a stretch of their own.
+    """The newest fifth of the rows (four weeks at most); with a champion, its last two weeks, or `window` ms where that
+    is longer, are a stretch of their own.
 
     A challenger must have a chance to know the new world, or after a turn none would ever be better: so the last stretch is short.
     """
@@ -38,7 +40,7 @@ def plan_of_judging(whole: Dataset, seen: int | None, window: int, min_rows: int
     first = max(int(whole.times[place]), int(whole.times[-1]) - HELD_OUT_MOST_MS)
     if seen is None:
         return Judging((first,), True)
-    last = int(whole.times[-1]) - window
+    last = int(whole.times[-1]) - max(window, NEWEST_MS)
     if seen > last and int((whole.times >= seen).sum()) >= min_rows:
         last = seen
     if last <= first or int((whole.times >= last).sum()) < min_rows:

@@ -136,11 +136,14 @@ def test_rows_of_another_plan_are_not_trained_on(project: Project, connection: M
 
 
 def test_a_challenger_is_judged_on_the_newest_stretch_that_the_champion_has_not_seen() -> None:
-    times = np.arange(1000, dtype=np.int64)
+    day = 86_400_000
+    times = np.arange(1000, dtype=np.int64) * day // 8  # 125 days, so the newest fifth has 25
     whole = Dataset(None, times, times > 0, times)
-    assert plan_of_judging(whole, None, 100, 50).starts == (800,)
-    assert plan_of_judging(whole, 300, 100, 50).starts == (800, 899)
-    late = plan_of_judging(whole, 940, 100, 50)
-    assert (late.starts, late.fair) == ((800, 940), True)
-    seen = plan_of_judging(whole, 990, 100, 50)
-    assert (seen.starts, seen.fair) == ((800, 899), False)
+    newest = int(times[-1])
+    assert plan_of_judging(whole, None, 100, 50).starts == (int(times[800]),)
+    assert plan_of_judging(whole, 5 * day, 100, 50).starts == (int(times[800]), newest - 14 * day)
+    assert plan_of_judging(whole, 5 * day, 20 * day, 50).starts == (int(times[800]), newest - 20 * day)
+    late = plan_of_judging(whole, newest - 7 * day, 100, 50)
+    assert (late.starts, late.fair) == ((int(times[800]), newest - 7 * day), True)
+    seen = plan_of_judging(whole, newest - day, 100, 50)
+    assert (seen.starts, seen.fair) == ((int(times[800]), newest - 14 * day), False)
