@@ -65,7 +65,7 @@ def time_axis(window: Window, field: str = "time", *, title: bool = True, labels
 
 
 def value_axis(field: str, title: str | None, *, zero: bool = False, format: str | None = None, **more: Any) -> alt.Y:
-    axis = alt.Axis(tickCount=4, minExtent=LEFT, maxExtent=LEFT, **({"format": format} if format else {}))
+    axis = alt.Axis(tickCount=4, minExtent=LEFT, maxExtent=LEFT, format=format or alt.Undefined)
     return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=zero, nice=True), axis=axis, **more)
 
 
@@ -92,7 +92,7 @@ def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: 
     if not words_shown:
         return lines
     rows = rows.drop_duplicates(["time", "kind"]).copy()
-    rows["label"] = [row.text if row.kind == "version" else row.kind.capitalize() for row in rows.itertuples()]
+    rows["label"] = [text if kind == "version" else str(kind).capitalize() for kind, text in zip(rows["kind"], rows["text"], strict=True)]
     rows["level"] = rows["kind"].map({"alarm": 8, "retraining": 22, "version": 36})
     labels = (
         alt.Chart(rows)

@@ -96,7 +96,7 @@ def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> 
     )
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=140, ticks=False, domain=False))
     tips = [
-        "name:N",
+        alt.Tooltip("name:N"),
         *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("difference", "low", "high")),
         alt.Tooltip("rows:Q", format=","),
     ]

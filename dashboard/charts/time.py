@@ -207,7 +207,8 @@ def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
 def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
     """Versions on the time axis: a thin bar for what each was trained on, a thick one for when it served."""
     rows = []
-    for row in versions.itertuples():
+    found: Any = versions.itertuples()
+    for row in found:
         name = f"version {row.version}"
         if pd.notna(row.trained_from) and pd.notna(row.trained_to):
             rows.append({"name": name, "time": row.trained_from, "until": row.trained_to, "kind": "trained on"})

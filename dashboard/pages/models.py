@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -125,7 +127,7 @@ def _compare(found: queries.Models) -> None:
 
 
 def _shown(rows: pd.DataFrame, version: int | None, name: str) -> str:
-    value = rows.loc[version, name] if version in rows.index else None
+    value: Any = rows[name].to_dict().get(version)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return str(value) if isinstance(value, str) else words.figure(float(value)) if name != "predictions" else f"{int(value):,}"

@@ -37,8 +37,9 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
     live = latest(cursor, "live") or {}
     zone = project.timezone
     served = cursor.execute("SELECT version, min(hour), max(newest), sum(n)::BIGINT FROM scores GROUP BY version ORDER BY 2").fetchall()
-    quality = {int(row.version): row for row in by_version(cursor).itertuples()}
+    quality = {int(row["version"]): row for row in by_version(cursor).to_dict("records")}
     made: dict[int, dict[str, Any]] = {}
+    entry: dict[str, Any]
     for version, noted, body in cursor.execute(
         "SELECT version, noted, body FROM deployments WHERE key = 'desired' ORDER BY pos"
     ).fetchall():
@@ -53,13 +54,7 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
         entry |= {"since": since, "until": until, "predictions": number}
         if int(version) in quality:
             found = quality[int(version)]
-            entry |= {
-                "log_loss": found.log_loss,
-                "brier": found.brier,
-                "observed": found.observed,
-                "predicted": found.predicted,
-                "labelled": found.labelled,
-            }
+            entry |= {name: found[name] for name in ("log_loss", "brier", "observed", "predicted", "labelled")}
     _trained(cursor, made, project)
     serving = live.get("version") or desired.get("version")
     end = newest(cursor)
@@ -67,7 +62,7 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
         entry["serving"] = entry["version"] == serving
         if entry["serving"] and end is not None:
             entry["until"] = end
-    versions = pd.DataFrame(sorted(made.values(), key=lambda entry: entry["version"]))
+    versions = pd.DataFrame([made[version] for version in sorted(made)])
     for column in ("since", "until", "trained_from", "trained_to", "log_loss", "brier", "predictions", "deployed"):
         if column not in versions:
             versions[column] = None

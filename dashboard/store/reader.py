@@ -124,8 +124,8 @@ class Reader:
         assert self._consumer is not None
         if self.store.gone:
             self.store.reopen()
-            for name, part in self._parts(self._consumer, FOLLOWED):
-                place = (self.project.topic(name), part)
+            for name, number in self._parts(self._consumer, FOLLOWED):
+                place = (self.project.topic(name), number)
                 self._consumer.seek(place, self._consumer.beginning_offsets([place])[place])
         polled = self._consumer.poll(200, MOST_ROWS)
         facts: dict[str, list[rows.Fact]] = {}

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import shop
 
-pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 HERE = Path(__file__).parent
 SHOTS = HERE.parents[1] / "screenshots"
@@ -52,7 +52,7 @@ class Shop:
         shop.write(data, days, turned, seed=days.start)
         driftline("produce", "--all-from", str(data), "--project", str(self.folder), "-q")
 
-    def until(self, done: Callable[[list[dict[str, object]]], bool], seconds: float = 300) -> None:
+    def until(self, done: Callable[[list[dict[str, object]]], bool], seconds: float = 900) -> None:
         deadline = time.monotonic() + seconds
         while not done(json.loads(driftline("runs", "--project", str(self.folder), "--json").splitlines()[-1])["runs"]):
             assert time.monotonic() < deadline, "the run did not end in time"
@@ -66,7 +66,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     log = (folder / "up.log").open("w")
     process = subprocess.Popen([sys.executable, "-m", "streams.cli", "up", str(folder)], stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while "Dashboard: http" not in (said := (folder / "up.log").read_text()):
             assert process.poll() is None and time.monotonic() < deadline, said
             time.sleep(0.2)
