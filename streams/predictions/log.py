@@ -18,6 +18,7 @@ from streams.events.decode import decode, nothing
 from streams.step import Input
 from streams.types import OffsetRange, Schema
 from streams.worker.connection import Connection, Consumer, Part
+from streams.worker.replay import Reader
 
 QUIET_S = 30.0
 
@@ -69,6 +70,12 @@ def chunks(connection: Connection, ranges: Iterable[OffsetRange]) -> Iterator[Re
                 raise BrokerError(f"the log gives nothing more of {', '.join(str(one) for one in wanted.values())}.")
     finally:
         consumer.close()
+
+
+def rows(connection: Connection, ranges: Iterable[OffsetRange], reader: Reader) -> pa.Table:
+    """The rows of ranges of one source, read as the streams read it: what they refused is not there."""
+    found = [reader.decode(part).table for one in sorted(ranges, key=lambda one: one.partition) for part in chunks(connection, [one])]
+    return pa.concat_tables(found) if found else nothing(reader.input.schema)
 
 
 def table(connection: Connection, ranges: Iterable[OffsetRange], schema: Schema, time: str = "_timestamp") -> pa.Table:

@@ -16,15 +16,16 @@ from connectors.formats import json as json_format
 from streams.errors import EventError
 from streams.events.decode import decode
 from streams.features.step import plan_of
+from streams.pipeline import reader
 from streams.predictions import log
 from streams.predictions.model import digest, load
 from streams.predictions.step import features_input
 from streams.predictions.store import folder_of
 from streams.predictions.windows import window_events
 from streams.project import Project
-from streams.step import Input
 from streams.types import OffsetRange
 from streams.worker.connection import Connection, KafkaConnection
+from streams.worker.replay import Reader
 
 _ID = re.compile(r"^(?P<source>.+)\[(?P<partition>\d+)\]@(?P<offset>\d+)$")
 LOOKED_AT = 200_000  # predictions read from the event's time on
@@ -38,7 +39,7 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
         known = ", ".join(f"{name}[0]@1042" for name in project.sources)
         raise EventError(f"{prediction_id!r} is no prediction id; one is the place of the event it was made for, as in {known}.")
     source = project.input(found["source"])
-    event = _event(connection, source, int(found["partition"]), int(found["offset"]))
+    event = _event(connection, reader(project, 0, source), int(found["partition"]), int(found["offset"]))
     prediction = _prediction(connection, project, prediction_id, int(found["partition"]), event["time"])
     plan = plan_of(project)
     features = features_input(project, plan.schema)
@@ -76,9 +77,9 @@ def _one(connection: Connection, topic: str, partition: int, offset: int) -> Any
     raise EventError(f"{topic}[{partition}]@{offset} is not in the log (any more).")
 
 
-def _event(connection: Connection, source: Input, partition: int, offset: int) -> dict[str, Any]:
-    records = _one(connection, source.topic, partition, offset)
-    read = decode(records, source, json_format.decode, strict=False)
+def _event(connection: Connection, read_as: Reader, partition: int, offset: int) -> dict[str, Any]:
+    source = read_as.input
+    read = read_as.decode(_one(connection, source.topic, partition, offset))
     if not read.table.num_rows:
         raise EventError(f"{source.topic}[{partition}]@{offset} cannot be read by the source's schema.")
     value = {name: read.table.column(name)[0].as_py() for name in source.schema}
@@ -120,5 +121,5 @@ def _right_rows(connection: Connection, project: Project, raw: Mapping[str, Any]
         partition = raw.get(f"_{right}_partition")
         if partition is None or right not in project.sources:
             continue
-        found.append(_event(connection, project.input(right), int(partition), int(offset)))
+        found.append(_event(connection, reader(project, 0, project.input(right)), int(partition), int(offset)))
     return found

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from streams.features.explain import _frame as frame_text
 from streams.features.plan import Filter, Join, Keep, Limit, Node, Plan, Scan, Windowed, walk
 from streams.features.plan import Project as Projection
+from streams.pipeline import reader
 from streams.predictions import log
 from streams.project import Project
 from streams.types import TIME, OffsetRange
@@ -100,7 +101,7 @@ def _events(
         ends = consumer.offsets_at(dict.fromkeys(places, span[1] + 1))
     finally:
         consumer.close()
-    table = log.table(connection, [OffsetRange(*place, starts[place], ends[place]) for place in places], source.schema, source.time)
+    table = log.rows(connection, [OffsetRange(*place, starts[place], ends[place]) for place in places], reader(project, 0, source))
     mask = pc.and_(pc.greater_equal(table.column(TIME), span[0]), pc.less_equal(table.column(TIME), span[1]))
     for name, value in zip(part.keys, values, strict=True):
         mask = pc.and_(mask, pc.equal(table.column(str(name)), pa.scalar(value, table.column(str(name)).type)))

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from streams.errors import RunError
 from streams.labels.expression import Expression
 from streams.predictions import log
-from streams.step import Input
 from streams.types import TIME, Int64, OffsetRange, Schema, Type
 from streams.worker.connection import Connection
+from streams.worker.replay import Reader
 
 Bool = npt.NDArray[np.bool_]
 
@@ -33,7 +33,7 @@ class Source:
 
     topic: str
     features: Schema
-    labels: Input
+    labels: Reader
     on: str
     value: str
 
@@ -98,16 +98,23 @@ class Dataset:
 
 def manifest(connection: Connection, source: Source, start: int | None, cut_off: int, plan: str, commit: str) -> Manifest:
     """Name the data set as of `cut_off` from what is in the log: offsets end after the last record of an event time before it."""
-    features = tuple(_until(connection, one, source.features, "_timestamp", cut_off) for one in log.whole(connection, source.topic))
-    labels = tuple(
-        _until(connection, one, source.labels.schema, source.labels.time, cut_off + 1) for one in log.whole(connection, source.labels.topic)
+    stamped = {"_timestamp": Type.BIGINT}
+    features = [(one, log.table(connection, [one], stamped)) for one in log.whole(connection, source.topic)]
+    labels = [(one, log.rows(connection, [one], source.labels)) for one in log.whole(connection, source.labels.input.topic)]
+    return Manifest(
+        tuple(_until(one, rows, cut_off) for one, rows in features),
+        tuple(_until(one, rows, cut_off + 1) for one, rows in labels),
+        start,
+        cut_off,
+        plan,
+        commit,
+        source.on,
+        source.value,
     )
-    return Manifest(features, labels, start, cut_off, plan, commit, source.on, source.value)
 
 
-def _until(connection: Connection, whole: OffsetRange, schema: Schema, time: str, cut_off: int) -> OffsetRange:
-    rows = log.table(connection, [whole], {time: schema.get(time, Type.BIGINT)}, time)
-    offsets = rows.column("_offset").to_numpy()[rows.column(TIME).to_numpy() < cut_off]
+def _until(whole: OffsetRange, rows: pa.Table, end: int) -> OffsetRange:
+    offsets = rows.column("_offset").to_numpy()[rows.column(TIME).to_numpy() < end]
     return OffsetRange(whole.topic, whole.partition, whole.start, int(offsets.max()) + 1 if len(offsets) else whole.start)
 
 
@@ -132,7 +139,7 @@ def build(connection: Connection, source: Source, named: Manifest) -> Dataset:
     if not len(order):
         raise RunError(
             f"Of {len(times):,} feature rows before the cut-off none has a label. "
-            f"Labels come from {source.labels.topic} by {source.on}: is anything produced there?"
+            f"Labels come from {source.labels.input.topic} by {source.on}: is anything produced there?"
         )
     places = pc.fill_null(place, 0).to_numpy()[order]
     labels = known.column("label").to_numpy()[places].astype(bool)
@@ -141,8 +148,8 @@ def build(connection: Connection, source: Source, named: Manifest) -> Dataset:
 
 def _labels(connection: Connection, source: Source, named: Manifest) -> tuple[pa.Table, Int64]:
     """The first label of each key: columns key, label; and the event time at which it was known."""
-    events = log.table(connection, named.labels, source.labels.schema, source.labels.time)
-    values = Expression(named.value, source.labels.schema, source.labels.name).values(events)
+    events = log.rows(connection, named.labels, source.labels)
+    values = Expression(named.value, source.labels.input.schema, source.labels.input.name).values(events)
     found = pa.table({"key": events.column(named.on).cast(pa.string()), "label": values, "time": events.column(TIME)})
     said = pc.and_(pc.is_valid(found.column("label")), pc.is_valid(found.column("key")))
     found = found.filter(pc.and_(said, pc.less_equal(found.column("time"), named.cut_off)))

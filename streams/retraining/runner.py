@@ -173,7 +173,8 @@ class Runner:
         if remote is None:
             return
         name = named.sha256[:12]
-        sets = DataSets(self._project.state_dir / "datasets", remote)
+        # DVC reads a path as relative to its own configuration
+        sets = DataSets(self._project.state_dir / "datasets", remote if "://" in remote else str(self._project.root / remote))
         try:
             sets.prepare()
             (sets.folder / f"{name}.json").write_text(named.text())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streams.errors import ProjectError
 from streams.features.step import PLAN_DIGITS, plan_of
+from streams.pipeline import reader
 from streams.project import Project
 from streams.retraining.dataset import Source
 from streams.types import Schema
@@ -41,6 +42,6 @@ def sources_of(project: Project) -> Sources:
     plan = plan_of(project)
     if labels.on not in plan.schema:
         raise ProjectError(f"[model] labels are joined on {labels.on!r}, which features.sql does not give. Add it to the SELECT.")
-    source = Source(project.topic("features"), plan.schema, project.input(labels.source), labels.on, labels.value)
+    source = Source(project.topic("features"), plan.schema, reader(project, 0, project.input(labels.source)), labels.on, labels.value)
     schema = {name: kind for name, kind in plan.schema.items() if name != labels.on}
     return Sources(source, schema, plan.hash[:PLAN_DIGITS], project)

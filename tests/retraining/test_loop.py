@@ -15,6 +15,7 @@ from streams.predictions.replay import replay
 from streams.predictions.why import why
 from streams.project import Project
 from streams.promotion.actions import deployment_status, list_models, promote, reject, rollback
+from streams.retraining.backtest import backtest
 from streams.retraining.requests import cancel_run, find, list_runs, request_retrain
 from streams.types import Type
 from tests.retraining import shop
@@ -77,6 +78,12 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
         ]
         assert same
         assert all(one == other for one, other in same)
+
+        judged = backtest(project, 2, switch, switch + 5 * shop.DAY, connection)
+        assert judged["difference"]["value"] == 0, "what served against itself"
+        worse = backtest(project, 1, switch, switch + 5 * shop.DAY, connection)
+        assert worse["difference"]["value"] < 0
+        assert worse["rows"] == judged["rows"] > 300
 
         clicked = request_retrain(project, "I saw it on the Drift page", "a person", connection)
         joined = request_retrain(project, "me too", "another", connection)
