@@ -184,6 +184,19 @@ def test_rows_that_nothing_sees_are_let_go() -> None:
     assert kernel.memory().rows == 16
 
 
+def test_words_that_no_row_has_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.features.kernel.windows._WORDS", 50)
+    windows = (
+        Window(Frame(True, 9), (Aggregate("distinct_count", (0,), (), Type.BIGINT), Aggregate("first_value", (0,), (), Type.STRING))),
+    )
+    kernel, yes = WindowKernel(Store((Type.STRING,), windows, history=0)), np.ones(20, np.bool_)
+    for begin in range(0, 400, 20):
+        words = column([f"word {i}" for i in range(begin, begin + 20)], Type.STRING)
+        [[distinct, first]] = kernel.process(np.zeros(20, np.int64), np.arange(begin, begin + 20), yes, yes, [words])
+        assert value_at(distinct, 19) == 10 and value_at(first, 19) == f"word {begin + 10}"
+        assert len(kernel._vocabulary.words) <= 90
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"driftline windows 1\n{}\n"])
 def test_a_snapshot_that_cannot_be_read_says_so(damage: bytes) -> None:
     with pytest.raises(StateError, match="cannot be read|is damaged"):

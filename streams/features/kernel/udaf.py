@@ -13,7 +13,8 @@ from streams.features.kernel.text import Value
 class Udaf:
     """`update(state, *values)` and `revert(state, *values)` give the new state; `result(state)` the value.
 
-    Without `revert` the frame is recomputed for each row. `merge(a, b)` joins two states; the kernel does not need it.
+    The kernel computes each frame afresh, so that a value never depends on what went before, however well `revert` undoes; it costs
+    one `update` a row of the frame. `revert` and `merge(a, b)`, which joins two states, are for engines that keep states of their own.
     """
 
     initial: Callable[[], Any]

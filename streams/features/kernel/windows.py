@@ -29,6 +29,7 @@ from streams.features.spec import Aggregate, Store
 from streams.types import Int64, Type
 
 _CHUNK = 65_536  # rows taken at a time; fewer where Python looks at every frame
+_WORDS = 100_000  # of text, before it is looked at which are still in use
 
 
 class WindowKernel:
@@ -44,8 +45,10 @@ class WindowKernel:
     ) -> None:
         self.store = store
         self._layout = layout_of(store)
+        self._spill = spill
         self._keep = Keep(self._layout, spill)
         self._vocabulary = Vocabulary()
+        self._words_allowed = _WORDS
         self._udafs = udafs
         self._zone = ZoneInfo(timezone)
         self._chunk = 256 if self._layout.scanned else _CHUNK
@@ -71,6 +74,8 @@ class WindowKernel:
         keys: dense ids >= 0. times: milliseconds. stored: whether the row is kept for later ones. answered: false for a row of a UNION.
         """
         rows = len(keys)
+        if len(self._vocabulary.words) > self._words_allowed:
+            self._compact()
         flags = stored * STORED + answered * ANSWERED
         values = np.empty((len(columns), rows), np.int64)
         masks = np.zeros((int(self._layout.plan.shape[P_MASK]), rows), np.int64)
@@ -140,6 +145,13 @@ class WindowKernel:
         if self._layout.scanned:
             self._chunk = max(16, self._chunk // 2) if answers.used[0] > 4_000_000 else min(4096, 2 * self._chunk)
         return self._columns(answers, places[(flags & ANSWERED) != 0])
+
+    def _compact(self) -> None:
+        """Forget the words that no row has any more, and with them the room that rings have over."""
+        state = self.snapshot()
+        self._keep, self._vocabulary = Keep(self._layout, self._spill), Vocabulary()
+        self.restore(state)
+        self._words_allowed = max(_WORDS, 2 * len(self._vocabulary.words))
 
     # ---------------------------------------------------------------- results
 
