@@ -14,6 +14,8 @@ DriftlineError
 
 from __future__ import annotations
 
+import re
+
 from streams.errors import BrokerError
 
 
@@ -55,3 +57,9 @@ class FencedError(TransactionError):
 
 class OffsetLostError(BrokerError):
     """The wanted offset is no longer (or not yet) in the log."""
+
+
+def said(error: BaseException) -> str:
+    """What a client library's error says: its name once, and no number in front."""
+    name, text = type(error).__name__, re.sub(r"^\[Error \d+\] ", "", str(error)).removesuffix(": None")
+    return text if text.startswith(name) else f"{name}: {text}" if text else name

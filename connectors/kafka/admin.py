@@ -10,6 +10,7 @@ from typing import Any
 import kafka.errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from connectors.errors import said
 from connectors.kafka import settings as _settings
 from connectors.kafka.consumer import ColumnarConsumer, TopicPart, _unreachable
 from streams.errors import BrokerError
@@ -107,7 +108,7 @@ def ensure_topics(settings: Mapping[str, Any], wanted: Mapping[str, TopicSetting
                     )
             done += _configure(opened, {name: wanted[name] for name in there})
         except kafka.errors.KafkaError as error:
-            raise BrokerError(f"the topics {', '.join(wanted)} could not be made ready: {type(error).__name__}: {error}") from error
+            raise BrokerError(f"the topics {', '.join(wanted)} could not be made ready: {said(error)}") from error
     return done
 
 

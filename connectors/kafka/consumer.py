@@ -15,7 +15,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
 
-from connectors.errors import CorruptBatchError, MessageFormatError, OffsetLostError
+from connectors.errors import CorruptBatchError, MessageFormatError, OffsetLostError, said
 from connectors.kafka import batches as wire
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
@@ -280,7 +280,7 @@ class ColumnarConsumer:
         except (kafka.errors.NoOffsetForPartitionError, kafka.errors.LogTruncationError) as error:
             raise OffsetLostError(f"the position of a partition is gone: {error}; seek to an offset that the log still has") from error
         except kafka.errors.KafkaError as error:
-            raise BrokerError(f"reading {self._names()} failed: {type(error).__name__}: {error}") from error
+            raise BrokerError(f"reading {self._names()} failed: {said(error)}") from error
         return [Records.concat(parts) for parts in polled.values()]
 
     def position(self, partition: TopicPart) -> int:
@@ -344,7 +344,7 @@ class ColumnarConsumer:
         try:
             found = self._groups[group]._coordinator.fetch_committed_offsets(chosen, timeout_ms=60_000)
         except kafka.errors.KafkaError as error:
-            raise BrokerError(f"the committed offsets of {group} cannot be read: {type(error).__name__}: {error}") from error
+            raise BrokerError(f"the committed offsets of {group} cannot be read: {said(error)}") from error
         return {tuple(tp): (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
 
     def close(self) -> None:
@@ -372,7 +372,7 @@ class ColumnarConsumer:
             except KeyError:  # kafka-python leaves out a partition whose leader did not answer in time
                 time.sleep(0.1 * attempt)
             except kafka.errors.KafkaError as error:
-                raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: {type(error).__name__}: {error}") from error
+                raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: {said(error)}") from error
         raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: the broker gave no answer for all of them")
 
     def _lost(self, error: kafka.errors.OffsetOutOfRangeError) -> OffsetLostError:
@@ -394,6 +394,10 @@ def _corrupt(tp: TopicPartition, offset: int, after: int, reason: str) -> Corrup
 
 
 def _unreachable(settings: Mapping[str, Any], error: Exception) -> BrokerError:
-    return BrokerError(
-        f"no broker answers at {settings.get('bootstrap_servers', 'localhost')}: {type(error).__name__}: {error}; is it running, and is the address right?"
-    )
+    secured = settings.get("security_protocol", "PLAINTEXT") != "PLAINTEXT"
+    why = "; is it running, and is the address right?"
+    if secured:
+        why += (
+            " It also falls silent where it refuses user and password (DRIFTLINE_KAFKA_USERNAME, DRIFTLINE_KAFKA_PASSWORD) or a certificate"
+        )
+    return BrokerError(f"no broker answers at {settings.get('bootstrap_servers', 'localhost')}: {said(error)}{why}")

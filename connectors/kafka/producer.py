@@ -16,7 +16,7 @@ from kafka.producer.transaction_manager import TransactionState
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
-from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError
+from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError, said
 from connectors.kafka import batches as wire
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
@@ -221,7 +221,7 @@ class ColumnarProducer:
         try:
             found = self._producer.partitions_for(topic)
         except kafka.errors.KafkaError as error:
-            raise BrokerError(f"topic {topic} cannot be found: {type(error).__name__}: {error}; create it first (ensure_topics)") from error
+            raise BrokerError(f"topic {topic} cannot be found: {said(error)}; create it first (ensure_topics)") from error
         return set(found)
 
     def _connect(self) -> KafkaProducer:
@@ -339,9 +339,7 @@ class ColumnarProducer:
         if not self._failures:
             return
         failures, self._failures = self._failures, []
-        what = "; ".join(
-            f"{count} records for {tp.topic}[{tp.partition}]: {type(error).__name__}: {error}" for tp, count, error in failures[:5]
-        )
+        what = "; ".join(f"{count} records for {tp.topic}[{tp.partition}]: {said(error)}" for tp, count, error in failures[:5])
         more = f" and {len(failures) - 5} more batches" if len(failures) > 5 else ""
         for _, _, error in failures:
             if isinstance(error, _FENCED):
@@ -363,13 +361,13 @@ class ColumnarProducer:
             causes.append(getattr(getattr(getattr(self, "_producer", None), "_transaction_manager", None), "last_error", None))
         if any(isinstance(cause, _FENCED) for cause in causes):
             self._fenced = FencedError(
-                f"{what}: another producer has taken over the transactional id {self.transactional_id} ({type(error).__name__}); "
-                "this one is out of date and writes no more"
+                f"{what}: another producer has taken over the transactional id {self.transactional_id} ({said(error)}); "
+                "this one is out of date and writes no more. (Or its transaction was open longer than transaction_timeout_ms, and the broker ended it)"
             )
             return self._fenced
         if any(isinstance(cause, _STALE_GROUP) for cause in causes):
-            return FencedError(f"{what}: this worker is no longer the group's member that it was ({type(error).__name__}: {error})")
-        return TransactionError(f"{what}: {type(error).__name__}: {error}")
+            return FencedError(f"{what}: this worker is no longer the group's member that it was ({said(error)})")
+        return TransactionError(f"{what}: {said(error)}")
 
 
 def _fence(manager: Any, result: Any) -> None:
