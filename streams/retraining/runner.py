@@ -40,6 +40,10 @@ ATTEMPTS = 3
 _log = logging.getLogger(__name__)
 
 
+class Stopped(Exception):
+    """The process ends while a run is under way."""
+
+
 class Runner:
     """Works through the requests of one project."""
 
@@ -50,15 +54,20 @@ class Runner:
         self._follower = log.Follower(connection, [self._topic])
         self._sources: Sources = sources_of(project)
         self._started = True
+        self._stop = threading.Event()
 
     def close(self) -> None:
         self._follower.close()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`."""
+        """Until `stop`; a run that is under way then is begun again by the next runner."""
+        self._stop = stop
         while not stop.is_set():
-            if not self.work(200):
-                stop.wait(0.05)
+            try:
+                if not self.work(200):
+                    stop.wait(0.05)
+            except Stopped:
+                return
 
     def work(self, timeout_ms: int = 0) -> bool:
         """Take what is new, and carry out at most one run."""
@@ -235,6 +244,10 @@ class Runner:
         raise RunError("There are no feature rows yet: nothing can be trained. Produce events first.")
 
     def _is_cancelled(self, run: Run) -> bool:
+        if self._stop.is_set():
+            # Being stopped is no failed attempt.
+            self._write(self._newest(run).to("building", _now(), attempt=run.attempt - 1))
+            raise Stopped
         self._listen(0)
         return self._newest(run).decision == "cancel"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import threading
@@ -17,6 +18,7 @@ from streams.sensors import Sensor
 
 _log = logging.getLogger(__name__)
 PAUSE_S = 2.0
+STOP_S = 10.0
 
 
 class Loop(Protocol):
@@ -74,4 +76,4 @@ def serve(app: Any, name: str, make: Callable[[], Loop], lock: Path, sensor: Sen
 
         async def on_stop(self) -> None:
             stop.set()
-            thread.join(timeout=30)
+            await asyncio.to_thread(thread.join, STOP_S)

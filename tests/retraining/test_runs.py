@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,25 @@ def test_what_a_dead_runner_left_is_begun_again_but_not_for_ever(project: Projec
     log.append(connection, project.topic("runs"), [(left.run_id, left.value(), 5)])
     run = find(carry_out(project, connection), "decay-6")
     assert (run.state, run.error) == ("failed", "the runner ended 3 times during this run; see its log. Start it again with Retrain.")
+
+
+def test_a_runner_that_is_stopped_leaves_the_run_to_the_next(project: Project, connection: MemoryBroker) -> None:
+    sources = sources_of(project)
+    (project.root / "train.py").write_text("import time\ndef train(features, labels):\n    time.sleep(1000)\n")
+    features(connection, project, 60, sources.plan)
+    bought = [{"visit_id": f"v{i}", "bought_at": 10 * i + 1, "paid": 20.0 if i % 2 else 0.0} for i in range(60)]
+    shop.produce(connection, project, "purchases", bought)
+    asked = request_retrain(project, "", "ann", connection)
+    runner, stop = Runner(project, connection), threading.Event()
+    thread = threading.Thread(target=runner.run, args=(stop,))
+    thread.start()
+    shop.wait(lambda: find(list_runs(project, connection), asked.run_id).state == "training", [])
+    stop.set()
+    thread.join(30)
+    runner.close()
+    assert not thread.is_alive()
+    run = find(list_runs(project, connection), asked.run_id)
+    assert (run.state, run.attempt) == ("building", 0)
 
 
 def test_a_request_that_comes_twice_is_one_run() -> None:
