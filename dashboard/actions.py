@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streams.errors import DriftlineError
+from streams.predictions.store import place
 from streams.project import Project
 from streams.promotion import actions as promotion
 from streams.retraining.requests import cancel_run, request_retrain
@@ -110,6 +113,21 @@ def _report(project: Project) -> None:
     from streams.drift.report import report as make
 
     _reports[project.root] = _answered(make)(project)
+
+
+def kept(project: Project, version: int) -> Path | None:
+    """The folder a version is served from, where this machine has it."""
+    folder = place(project, version)
+    return folder if folder.is_dir() else None
+
+
+def packed(folder: Path) -> bytes:
+    """A model's files as one zip."""
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return found.getvalue()
 
 
 @_answered

@@ -16,7 +16,8 @@ from dashboard.queries import retraining as runs
 def person(desk: Desk, place: str) -> str | None:
     """The name of who acts, or None until it is given. Asked once a session; with the password where others can reach the page."""
     known = st.session_state.get("person")
-    open_to_others = desk.project.dashboard.host not in ("127.0.0.1", "localhost", "::1")
+    host = st.get_option("server.address") or desk.project.dashboard.host
+    open_to_others = host not in ("127.0.0.1", "localhost", "::1")
     password = os.environ.get("DRIFTLINE_DASHBOARD_PASSWORD")
     if open_to_others and not password:
         parts.warning(
@@ -152,10 +153,11 @@ def decided() -> None:
 
 
 def cancel(desk: Desk, run: runs.Run) -> None:
-    if st.button("Cancel the run", key=f"cancel_{run.run_id}"):
-        who = st.session_state.get("person") or "somebody on the dashboard"
-        answer = actions.cancel(desk.project, run.run_id, str(who))
-        parts.note(answer.error or "Asked to stop; it ends within seconds.")
+    with st.popover("Cancel the run"):
+        who = person(desk, "cancel")
+        if st.button("Cancel it", disabled=who is None, key=f"cancel_{run.run_id}"):
+            answer = actions.cancel(desk.project, run.run_id, str(who))
+            parts.note(answer.error or "Asked to stop; it ends within seconds.")
 
 
 def retrain_again(desk: Desk, reason: str | None) -> None:

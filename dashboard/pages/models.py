@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pandas as pd
@@ -95,9 +96,13 @@ def _card(desk: Desk, found: queries.Models) -> None:
     card = queries.card(desk.cursor(), desk.project, int(version))
     with st.expander(f"Card of version {version}"):
         st.markdown(card)
-    st.download_button(
-        "Download the card", card, f"{desk.project.name}-version-{version}.md", "text/markdown", key="card_file", on_click="ignore"
-    )
+    with st.container(horizontal=True):
+        name = f"{desk.project.name}-version-{version}"
+        st.download_button("Download the card", card, f"{name}.md", "text/markdown", key="card_file", on_click="ignore")
+        folder = actions.kept(desk.project, int(version))
+        if folder is not None:
+            pack = functools.partial(actions.packed, folder)
+            st.download_button("Download the model", pack, f"{name}.zip", "application/zip", key="model_file", on_click="ignore")
 
 
 def _compare(found: queries.Models) -> None:

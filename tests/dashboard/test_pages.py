@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dashboard import desk
 from dashboard.pages import PAGES
 from dashboard.store.reader import Reader
 from streams.pipeline import STEPS
+from streams.project import Dashboard
 from tests.dashboard import world
 
 KINDS = ("empty", "running", "alarm", "failed")
@@ -115,3 +117,23 @@ def test_queries_and_actions_know_no_streamlit() -> None:
         *(folder / "charts").glob("*.py"),
     ):
         assert "streamlit" not in path.read_text().replace("No Streamlit", "").replace("no Streamlit", ""), path
+
+
+def test_open_to_others_without_a_password_nothing_can_be_changed(kind: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    if name != "alarm":
+        pytest.skip("of the alarm")
+    project, store, reader = desk._opened[folder.resolve()]
+    monkeypatch.setitem(desk._opened, folder.resolve(), (replace(project, dashboard=Dashboard(host="0.0.0.0")), store, reader))
+    monkeypatch.delenv("DRIFTLINE_DASHBOARD_PASSWORD", raising=False)
+    app = run(folder, "retraining", monkeypatch)
+    assert "has no password" in text(app)
+    assert next(button for button in app.button if button.label == "Promote").disabled
+    monkeypatch.setenv("DRIFTLINE_DASHBOARD_PASSWORD", "let me in")
+    app = run(folder, "retraining", monkeypatch)
+    app.text_input(key="name_decide").input("Ada")
+    app.text_input(key="password_decide").input("wrong").run()
+    assert "not the password" in text(app)
+    app.text_input(key="password_decide").input("let me in").run()
+    assert app.session_state["person"] == "Ada"
+    assert not next(button for button in app.button if button.label == "Promote").disabled
