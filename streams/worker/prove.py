@@ -46,7 +46,7 @@ PER_S = 2_000  # events sent a second
 CHUNK = 200
 FIRST = 1_600_000_000_000  # event time (ms) of the first event
 LAST = FIRST + 365 * 86_400_000  # past all that can be sent
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 COMPARED = ("features", "dead-letters", "late")
 _PROJECT = """
 name = "proof"
@@ -212,12 +212,15 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 
 def _progress(project: Project, process: subprocess.Popen[bytes], start: Start) -> subprocess.Popen[bytes]:
     """Wait until the worker has committed again; one that ended is started, as a supervisor would."""
-    before = _commits(project)
+    before: int | None = None
     deadline = time.monotonic() + PATIENCE_S
-    while _commits(project) <= before:
+    while True:
+        now = _commits(project)
+        if now is not None and before is not None and now > before:
+            return process
+        before = now if before is None else before
         process = _alive(project, process, start, deadline)
         time.sleep(0.1)
-    return process
 
 
 def _caught_up(project: Project, process: subprocess.Popen[bytes], start: Start) -> None:
@@ -248,14 +251,15 @@ def _last_words(project: Project) -> str:
     return "\n".join((project.root / "worker.log").read_text(errors="replace").splitlines()[-15:])
 
 
-def _commits(project: Project) -> int:
+def _commits(project: Project) -> int | None:
+    """The end of the commits topic; None while the broker does not answer."""
     consumer = None
     try:
         consumer = KafkaConnection(project.kafka()).consumer()
         part = (project.topic("commits"), 0)
         return consumer.end_offsets([part])[part]
     except DriftlineError:
-        return 1 << 62  # the broker is on its way up: no progress to be seen
+        return None
     finally:
         if consumer is not None:
             consumer.close()
