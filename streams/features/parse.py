@@ -60,6 +60,8 @@ def read(sql: str, refusals: Refusals) -> Statement:
 
 def _wish(description: str) -> str:
     text = description.rstrip(".").removeprefix("Expected ").removeprefix("Expecting ")
+    if text.startswith("Required keyword"):
+        return "more behind it"
     return "another word here" if text.startswith("Invalid expression") else text
 
 

@@ -238,7 +238,8 @@ def describe(node: Node, depth: int = 0) -> Iterator[str]:
                 yield f"{pad}  frame {window.frame}"
                 yield from (f"{pad}    {ref} = {aggregate}" for ref, aggregate in zip(refs, window.aggregates, strict=True))
             for union in keep.unions:
-                yield f"{pad}  union {union.columns}"
+                used = frozenset().union(*(scalar.refs for scalar in (*keep.keys, *keep.columns, *((keep.order,) if keep.order else ()))))
+                yield f"{pad}  union {[pair for pair in union.columns if pair[0] in used]}"
                 yield from describe(union.node, depth + 2)
     rest_of = children(node)[:1] if isinstance(node, Windowed) else children(node)
     for child in rest_of:
