@@ -79,7 +79,7 @@ class Status:
             f"version {self.live['version']} serves" if self.live and self.live.get("version") is not None else "no model serves yet"
         )
         if self.alarms:
-            words.append(f"{len(self.alarms)} alarms")
+            words.append("1 alarm" if len(self.alarms) == 1 else f"{len(self.alarms)} alarms")
         if troubled:
             words.append(f"trouble: {', '.join(troubled)}")
         return f"{self.project}: {', '.join(words)}."

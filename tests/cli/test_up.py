@@ -80,7 +80,7 @@ def rows_of(folder: Path, topic: str) -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
     answer("up", str(shop), "--detach", "--no-dashboard")
     second = driftline("up", str(shop), "--no-dashboard")

@@ -63,7 +63,7 @@ def test_make_commands_are_there() -> None:
 
 @pytest.mark.broker
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_project_in_five_minutes(tmp_path: Path) -> None:
     """The README's console block, line by line, in a shell that has the environment's commands."""
     block = next(block for block in blocks(ROOT / "README.md", "console") if "driftline init" in block)
