@@ -38,10 +38,10 @@ class Source:
 
     name: str = field(metadata={"hidden": True})
     time: str  # the event-time column: TIMESTAMP, or BIGINT milliseconds
-    key: str | None = None
-    lateness_ms: int = 0
-    idle_after_ms: int = 1000
-    max_ahead_ms: int = 86_400_000
+    key: str | None = None  # the column whose text is the record's key
+    lateness_ms: int = 0  # patience with rows that come out of order: they are answered in event-time order after so long
+    idle_after_ms: int = 1000  # wall clock: how long it holds the other sources back once it is caught up
+    max_ahead_ms: int = 86_400_000  # an event time further ahead of the record's own time is refused
     partitions: int = 1
     format: str = "json"  # json, avro
     retention_ms: int | None = None  # None: the log is kept
@@ -53,17 +53,17 @@ class Source:
 class Labels:
     """Where the truth comes from, and when 'no label' counts. `value` is SQL over the source's columns."""
 
-    source: str
-    on: str
-    value: str
+    source: str  # the source that brings the truth
+    on: str  # the column that finds the prediction a label belongs to
+    value: str  # SQL over the source's columns: true, false, or NULL where the event says nothing
     maturity_ms: int = 172_800_000  # event time after the prediction at which a label that has not come is 'never'
 
 
 @dataclass(frozen=True)
 class Model:
     features: Path = Path("features.sql")
-    train: str = "train.py:train"
-    labels: Labels | None = None
+    train: str = "train.py:train"  # FILE:FUNCTION(features: DataFrame, labels: Series) -> a fitted model
+    labels: Labels | None = None  # see below; without labels nothing is trained
     score: str = "probability"  # probability, value
     threshold: float = 0.5  # a score at or above it predicts true
     functions: Path | None = None  # user-defined functions of the feature SQL; functions.py when that file is there
@@ -75,36 +75,36 @@ class Drift:
 
     check_every_ms: int | None = 21_600_000
     check_every_rows: int | None = field(default=None, metadata={"hidden": True})
-    window_ms: int = 604_800_000
+    window_ms: int = 604_800_000  # of event time that one check looks at
     reference_ms: int | None = None  # event time the reference spans; None: the span the champion was trained on
-    segments: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()  # columns of the features by which quality is split
     ignore: tuple[str, ...] = ()  # features that are shown and never raise an alarm
-    min_rows: int = 500
+    min_rows: int = 500  # a window with fewer rows is not judged
     alpha: float = 0.05  # false discovery rate over the features of one check
     share: float = 0.2  # share of drifted features that makes a check drifted
     threshold: float | None = None  # |observed - predicted rate| that is decay; None: calibrated on the reference's own weeks
-    consecutive: int = 2
-    cooldown_ms: int = 1_209_600_000
+    consecutive: int = 2  # checks in a row that make an alarm
+    cooldown_ms: int = 1_209_600_000  # event time after an automatic run in which no other one starts
 
 
 @dataclass(frozen=True)
 class Retraining:
-    triggers: tuple[str, ...] = ("manual",)
+    triggers: tuple[str, ...] = ("manual",)  # manual, drift, decay, schedule, data, code
     first_after_ms: int | None = None  # event time since the first event at which the first champion is trained
     every_ms: int | None = None  # the schedule, in event time
     window_ms: int | None = None  # event time the data set goes back; None: to the beginning
     new_labels: int = 10_000  # the trigger `data`: so many labels since the champion's data set
-    timeout_s: int = 3600
+    timeout_s: int = 3600  # a training that takes longer is ended
 
 
 @dataclass(frozen=True)
 class Promotion:
-    metric: str = "log_loss"
+    metric: str = "log_loss"  # log_loss, brier, auc
     margin: float = 0.0  # the challenger must be better by more than this at the near end of its interval
     approve: str = "auto"  # auto, manual
     in_step: bool = False  # predictions wait for the runs of their event time, so that a replay gives the same at any speed
-    takes_effect_after_ms: int = 0
-    repository: str = ".driftline/deployments.git"
+    takes_effect_after_ms: int = 0  # event time between an automatic run's data and the first row its model may score
+    repository: str = ".driftline/deployments.git"  # of the desired state; made when it is missing
     branch: str = "main"
     gitlab: str | None = None  # the server's URL, when approval is a merge request; the token is DRIFTLINE_GITLAB_TOKEN
     gitlab_project: str | None = None
@@ -124,7 +124,7 @@ class Engine:
 @dataclass(frozen=True)
 class Flink:
     address: str | None = None  # host:port of a cluster's REST end; None: a mini-cluster in the process
-    parallelism: int = 1
+    parallelism: int = 1  # task slots the job takes
     checkpoint_every_ms: int = 10_000
     checkpoints: str | None = None  # a URL; None: a folder under .driftline
 
@@ -134,7 +134,7 @@ class State:
     """Snapshots of the steps. `location` may be s3://bucket/prefix; None: a folder under .driftline."""
 
     kept: int = 3
-    every_ms: int = 30_000
+    every_ms: int = 30_000  # wall clock
     location: str | None = None
 
 
@@ -146,7 +146,7 @@ class Dashboard:
 
 @dataclass(frozen=True)
 class Alerts:
-    webhook: str | None = None
+    webhook: str | None = None  # a URL that is told of alarms
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ class Project:
     bootstrap_servers: str | None = None  # None: the embedded broker
     prefix: str = ""  # of every topic; the project's name
     partitions: int = 1  # of the project's own topics
-    processing: str = "exactly_once"
-    timezone: str = "UTC"
-    schema_registry: str | None = None
+    processing: str = "exactly_once"  # exactly_once, at_least_once
+    timezone: str = "UTC"  # in which the feature SQL and the dashboard tell times
+    schema_registry: str | None = None  # its URL, for sources in Avro
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
     promotion: Promotion = Promotion()
@@ -233,7 +233,7 @@ class Project:
         return settings_from_env({"bootstrap_servers": self.bootstrap()})
 
 
-_SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type] = {
     "drift": Drift,
     "retraining": Retraining,
     "promotion": Promotion,
@@ -244,7 +244,7 @@ _SECTIONS: dict[str, type] = {
     "dashboard": Dashboard,
     "alerts": Alerts,
 }
-_PLAIN = ("name", "bootstrap_servers", "prefix", "partitions", "processing", "timezone", "schema_registry")
+PLAIN = ("name", "bootstrap_servers", "prefix", "partitions", "processing", "timezone", "schema_registry")
 
 
 def load_project(path: str | Path = ".", overrides: Mapping[str, object] | None = None) -> Project:
@@ -275,7 +275,7 @@ def _override(table: dict[str, Any], key: str, value: object) -> None:
 
 
 def _project(table: dict[str, Any], file: Path) -> Project:
-    known = (*_PLAIN, "sources", "model", *_SECTIONS)
+    known = (*PLAIN, "sources", "model", *SECTIONS)
     for key in table:
         if key not in known:
             raise ProjectError(f"{file.name}: unknown key {key!r}.{did_you_mean(key, known)}")
@@ -285,9 +285,9 @@ def _project(table: dict[str, Any], file: Path) -> Project:
     if not isinstance(table.get("sources"), dict) or not table["sources"]:
         raise ProjectError(f"{file.name}: there is no source; write at least one [sources.NAME] with its fields.")
     sources = {source: _source(source, settings, file) for source, settings in table["sources"].items()}
-    plain = read_table(_Plain, {key: table[key] for key in _PLAIN if key in table and key != "name"}, file.name)
+    plain = read_table(_Plain, {key: table[key] for key in PLAIN if key in table and key != "name"}, file.name)
     one_of(plain.processing, ("exactly_once", "at_least_once"), f"{file.name}: processing")
-    sections = {key: _section(kind, table.get(key, {}), f"{file.name}: {key}") for key, kind in _SECTIONS.items()}
+    sections = {key: _section(kind, table.get(key, {}), f"{file.name}: {key}") for key, kind in SECTIONS.items()}
     project = Project(
         name=name,
         root=file.parent,

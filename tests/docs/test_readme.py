@@ -47,13 +47,6 @@ def test_every_command_that_is_named_is_there(document: Path) -> None:
                 assert word.split("=")[0] in known, f"{document.name}: {' '.join(words)}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
-        if not target.startswith(("http:", "https:")):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
 def test_make_commands_are_there() -> None:
     named = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
     listed = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), flags=re.M))
@@ -89,3 +82,10 @@ def test_containers_are_bound_to_this_machine_and_run_commands_that_are_there() 
             assert service["build"]["target"] in targets
         if service.get("image") in ("driftline", "driftline-flink") and "entrypoint" not in service:
             assert service["command"][0] in root.commands, name  # type: ignore[attr-defined]
+
+
+def test_the_reference_is_what_the_commands_and_settings_say() -> None:
+    from streams.commands.reference import FOLDER, cli_text, settings_text
+
+    assert (FOLDER / "cli.md").read_text() == cli_text(), "write it again: python -m streams.commands.reference"
+    assert (FOLDER / "settings.md").read_text() == settings_text(), "write it again: python -m streams.commands.reference"
