@@ -154,7 +154,9 @@ def worker(
 ) -> Worker:
     """A worker over a memory broker; its own topics are `<name>.commits`, `.dead-letters` and `.late`, made when missing."""
     own = ("commits", "dead-letters", "late")
-    connection.broker.ensure_topics({f"{name}.{topic}": TopicSettings() for topic in own if not connection.consumer().partitions(f"{name}.{topic}")})
+    connection.broker.ensure_topics(
+        {f"{name}.{topic}": TopicSettings() for topic in own if not connection.consumer().partitions(f"{name}.{topic}")}
+    )
     readers = {one.topic: Reader(rank, one, _strict, strict=True) for rank, one in enumerate(step.inputs)}
     chosen = Settings(
         group=f"{name}.{step.name}",

@@ -51,9 +51,17 @@ def test_a_step_imports_only_steps_before_it(step: str) -> None:
 
 def test_each_heavy_library_has_one_home() -> None:
     for library, home in HEAVY.items():
-        users = {str(path.relative_to(ROOT)) for path in sources("streams", "connectors", "dashboard") if library in {n.split(".")[0] for n in imports(path)}}
+        users = {
+            str(path.relative_to(ROOT))
+            for path in sources("streams", "connectors", "dashboard")
+            if library in {n.split(".")[0] for n in imports(path)}
+        }
         assert users <= {home}, library
-    flink = {str(path.relative_to(ROOT).parent) for path in sources("streams", "connectors") if "pyflink" in {n.split(".")[0] for n in imports(path)}}
+    flink = {
+        str(path.relative_to(ROOT).parent)
+        for path in sources("streams", "connectors")
+        if "pyflink" in {n.split(".")[0] for n in imports(path)}
+    }
     assert flink <= {"connectors/flink", "streams/features/distributed"}
 
 

@@ -96,7 +96,9 @@ def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, ob
             return {"error": (job.folder / "log").read_text()[-2000:]}
     stamps = np.sort(np.array(rows.stamps))
     after = int((stamps > stamps[0]).sum())
-    same, different = equal(rows.table(), expected(table.slice(0, events), engine.order)) if len(stamps) == events else (False, events - len(stamps))
+    same, different = (
+        equal(rows.table(), expected(table.slice(0, events), engine.order)) if len(stamps) == events else (False, events - len(stamps))
+    )
     return {
         "events_per_second": round(after / max((stamps[-1] - stamps[0]) / 1000, 1e-3)),
         "peak_mb": round(usage.peak / 1e6), "cores": round(usage.cores(stamps[0] / 1000, stamps[-1] / 1000), 2),
@@ -119,7 +121,9 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
         try:
             for count in topics.follow(setting.bootstrap, job.out, rows):
                 if feeder is None and count >= 900:  # the engine is up (an engine with patience keeps the newest back)
-                    feeder = threading.Thread(target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, table.slice(1000), rate)), daemon=True)
+                    feeder = threading.Thread(
+                        target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, table.slice(1000), rate)), daemon=True
+                    )
                     feeder.start()
                 if count >= len(table) or time.time() > deadline or process.poll() is not None:
                     break
@@ -131,7 +135,11 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
     began = 1000 + (len(table) - 1000) // 3
     took = [(seen - sent[i - 1000]) * 1000 for i, seen in zip(ids, rows.seen, strict=True) if i >= began and i - 1000 < len(sent)]
     complete = len(took) == len(table) - began
-    return {"p50_ms": round(float(np.percentile(took, 50)), 1), "p99_ms": round(float(np.percentile(took, 99)), 1), "latency_complete": complete}
+    return {
+        "p50_ms": round(float(np.percentile(took, 50)), 1),
+        "p99_ms": round(float(np.percentile(took, 99)), 1),
+        "latency_complete": complete,
+    }
 
 
 def _ids(values: list[bytes]) -> list[int]:

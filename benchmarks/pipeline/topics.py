@@ -26,7 +26,14 @@ def create(bootstrap: str, *names: str) -> None:
 
 def produce(bootstrap: str, topic: str, payments: pa.Table, rate: int | None = None) -> list[float]:
     """Write the payments, keyed by card, to the partition of the card; the wall-clock time of each (seconds)."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 1 if rate else 50, "compression.type": "lz4", "queue.buffering.max.messages": 2_000_000})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 1 if rate else 50,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
     sent: list[float] = []
     began = time.time()
     for start in range(0, len(payments), 100 if rate else 10_000):

@@ -34,7 +34,9 @@ def payments(events: int, seed: int = 7) -> pa.Table:
             "card": pa.array([f"card-{c:05d}-{c * 7919 % 9973:04d}" for c in cards]),
             "paid_at": at[arrival],
             "amount": np.round(draw.lognormal(3.0, 1.0, events), 2),
-            "merchant": pa.array([f"merchant-{m:04d} of the {m % 17:02d} district, terminal {m % 97:02d}" for m in draw.integers(0, 5000, events)]),
+            "merchant": pa.array(
+                [f"merchant-{m:04d} of the {m % 17:02d} district, terminal {m % 97:02d}" for m in draw.integers(0, 5000, events)]
+            ),
         }
     )
 
@@ -42,7 +44,9 @@ def payments(events: int, seed: int = 7) -> pa.Table:
 def closing(table: pa.Table, partitions: int = 4) -> pa.Table:
     """One payment for each partition, late enough in event time that everything in `table` is behind the watermark."""
     last = table.slice(len(table) - 1).to_pylist()[0]
-    return pa.Table.from_pylist([{**last, "i": -1 - p, "card": f"card-{p:05d}-none", "paid_at": last["paid_at"] + 3 * LATE_MS} for p in range(partitions)])
+    return pa.Table.from_pylist(
+        [{**last, "i": -1 - p, "card": f"card-{p:05d}-none", "paid_at": last["paid_at"] + 3 * LATE_MS} for p in range(partitions)]
+    )
 
 
 def expected(table: pa.Table, order: str) -> pa.Table:
@@ -62,7 +66,7 @@ def expected(table: pa.Table, order: str) -> pa.Table:
         if order == "event_time":
             inner = f"SELECT i, {', '.join(frames)} FROM payments"
         else:  # rows of the card that arrived before, or it
-            inner = f"""SELECT p.i, {', '.join(frames)} FROM payments p JOIN payments r
+            inner = f"""SELECT p.i, {", ".join(frames)} FROM payments p JOIN payments r
                         ON r.card = p.card AND r.i <= p.i AND r.paid_at BETWEEN p.paid_at - {max(WINDOWS.values())} AND p.paid_at GROUP BY p.i"""
         return connection.sql(f"SELECT i, {ordered} FROM (SELECT *, {averages} FROM ({inner})) ORDER BY i").to_arrow_table()
 

@@ -57,7 +57,12 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
         host, _, port = cluster.address.rpartition(":")
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port, "execution.attached": "true"}
     else:
-        found |= {"rest.address": "127.0.0.1", "rest.bind-address": "127.0.0.1", "rest.port": str(cluster.port), "rest.bind-port": str(cluster.port)}
+        found |= {
+            "rest.address": "127.0.0.1",
+            "rest.bind-address": "127.0.0.1",
+            "rest.port": str(cluster.port),
+            "rest.bind-port": str(cluster.port),
+        }
     return found
 
 

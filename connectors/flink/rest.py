@@ -89,7 +89,9 @@ class Rest:
         except urllib.error.HTTPError as error:
             raise BrokerError(f"Flink at {self._address} refused {path}: {_first(error.read().decode(errors='replace'))}") from error
         except OSError as error:
-            raise BrokerError(f"No Flink answers at {self._address} ({error}). Is the job running? Start it with: driftline run features --on flink") from error
+            raise BrokerError(
+                f"No Flink answers at {self._address} ({error}). Is the job running? Start it with: driftline run features --on flink"
+            ) from error
         return json.loads(text) if text else {}
 
 

@@ -18,9 +18,13 @@ def java_settings(kafka: Mapping[str, Any]) -> dict[str, str]:
     if "ssl_cafile" in kafka:
         found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(kafka["ssl_cafile"])}
     if "ssl_certfile" in kafka:
-        raise ProjectError("Flink's connector wants the client's certificate and key in one PEM file; a separate ssl_certfile cannot be used on flink.")
+        raise ProjectError(
+            "Flink's connector wants the client's certificate and key in one PEM file; a separate ssl_certfile cannot be used on flink."
+        )
     if "sasl_mechanism" in kafka:
         module = _PLAIN if kafka["sasl_mechanism"] == "PLAIN" else _SCRAM
-        name, password = (str(kafka.get(key, "")).replace("\\", "\\\\").replace('"', '\\"') for key in ("sasl_plain_username", "sasl_plain_password"))
+        name, password = (
+            str(kafka.get(key, "")).replace("\\", "\\\\").replace('"', '\\"') for key in ("sasl_plain_username", "sasl_plain_password")
+        )
         found["sasl.jaas.config"] = f'{module} required username="{name}" password="{password}";'.replace("'", "''")
     return found

@@ -15,7 +15,9 @@ def _options(options: Mapping[str, str]) -> str:
     return ", ".join(f"'{name}' = '{value}'" for name, value in options.items())
 
 
-def source(tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, bounded: bool, batch_ms: int = BATCH_MS) -> DataStream:
+def source(
+    tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, bounded: bool, batch_ms: int = BATCH_MS
+) -> DataStream:
     """A topic as rows (partition, lines): the records of a tenth of a second in the order of their partition, see `records`."""
     options = {
         "connector": "kafka",

@@ -144,7 +144,9 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     return pc.call_function("coalesce", [column, pa.scalar(0)]).to_numpy(), pc.is_valid(column).to_numpy()
 
 
-def _decoded(records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str], far: set[int]) -> Decoded:
+def _decoded(
+    records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str], far: set[int]
+) -> Decoded:
     offsets = records.offsets[good]
     table = table.append_column(PARTITION, pa.array(np.full(len(good), records.partition, np.int32)))
     table = table.append_column(OFFSET, pa.array(offsets)).append_column(TIME, pa.array(times))
@@ -177,5 +179,3 @@ def nothing(schema: Schema) -> pa.Table:
     fields = [pa.field(name, kind.arrow) for name, kind in schema.items()]
     meta = [pa.field(PARTITION, pa.int32()), pa.field(OFFSET, pa.int64()), pa.field(TIME, pa.int64())]
     return pa.schema([*fields, *meta]).empty_table()
-
-

@@ -29,7 +29,9 @@ def to_output(batch: Batch, late: Sequence[Late], topics: Mapping[str, str], rea
         found = (table.column(name).to_numpy()[one.rows] for name in (PARTITION, OFFSET, TIME))
         for partition, offset, time, behind in zip(*found, one.behind_ms, strict=True):
             place = Position(topics[one.input], int(partition), int(offset))
-            missed = {name: int(behind) if length is None else min(int(behind), length) for name, length in reach.get(one.input, {}).items()}
+            missed = {
+                name: int(behind) if length is None else min(int(behind), length) for name, length in reach.get(one.input, {}).items()
+            }
             rows.append(
                 json.dumps(
                     {
@@ -70,9 +72,7 @@ def ledger(connection: Connection, topic: str) -> list[dict[str, Any]]:
     """All records of the ledger's topic, in the order they were written."""
     consumer = connection.consumer()
     try:
-        return [
-            json.loads(records.values[row] or b"{}") for records in records_of(consumer, topic) for row in range(len(records))
-        ]
+        return [json.loads(records.values[row] or b"{}") for records in records_of(consumer, topic) for row in range(len(records))]
     finally:
         consumer.close()
 

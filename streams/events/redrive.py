@@ -58,7 +58,9 @@ def records_of(consumer: Consumer, topic: str) -> Iterator[Records]:
         yield from consumer.poll(200)
 
 
-def chosen(all_letters: Iterable[Letter], places: Collection[str] = (), source: str | None = None, reason: str | None = None) -> list[Letter]:
+def chosen(
+    all_letters: Iterable[Letter], places: Collection[str] = (), source: str | None = None, reason: str | None = None
+) -> list[Letter]:
     """Those at `places` (of the letter or of the refused record), or of a source topic, or whose reason has this text.
 
     EventError for a place where there is none.
@@ -68,7 +70,9 @@ def chosen(all_letters: Iterable[Letter], places: Collection[str] = (), source: 
         by_place = {str(one.letter.place): one for one in known} | {str(one.letter.source): one for one in known}
         for place in places:
             if place not in by_place:
-                raise EventError(f"{place}: there is no dead letter at this place or of this record. `driftline dead-letters list` shows them.")
+                raise EventError(
+                    f"{place}: there is no dead letter at this place or of this record. `driftline dead-letters list` shows them."
+                )
         known = [by_place[place] for place in dict.fromkeys(places)]
     return [
         one for one in known if (source is None or one.letter.source.topic == source) and (reason is None or reason in one.letter.reason)

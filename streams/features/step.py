@@ -27,7 +27,9 @@ class Features:
 
     name = "features"
 
-    def __init__(self, program: Program, plan: Plan, inputs: tuple[Input, ...], topic: str, partitions: int = 1, in_step: bool = False) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, inputs: tuple[Input, ...], topic: str, partitions: int = 1, in_step: bool = False
+    ) -> None:
         self.plan, self.inputs = plan, inputs
         self.marked = (topic,) if in_step else ()  # predictions that wait must know how far event time has come
         self._program, self._topic, self._partitions = program, topic, partitions
@@ -44,7 +46,9 @@ class Features:
         key = self.inputs[-1].key
         if key is not None:
             keys = driving.column(key)
-            table = table.append_column(KEY, (keys if len(answer.index) == len(keys) else keys.take(pa.array(answer.index))).cast(pa.string()))
+            table = table.append_column(
+                KEY, (keys if len(answer.index) == len(keys) else keys.take(pa.array(answer.index))).cast(pa.string())
+            )
         partitions = (table.column(PARTITION).to_numpy() % self._partitions).astype(np.int32)
         return {self._topic: Output(table, KEY if key is not None else None, partitions, table.column(TIME).to_numpy())}
 

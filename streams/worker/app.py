@@ -59,7 +59,9 @@ def _drive(project: Project, step: str, meter: Meter, stack: ExitStack) -> Drive
     instance = stack.enter_context(seat(project.state_dir / "members", step))
     topics = [one.topic for one in first.step.inputs]
     group = f"{first.settings.group}.workers"
-    return Drive(step, lambda: pipeline.worker(project, step, connection, meter), Membership(connection.settings, group, topics, instance), meter)
+    return Drive(
+        step, lambda: pipeline.worker(project, step, connection, meter), Membership(connection.settings, group, topics, instance), meter
+    )
 
 
 def make_app(project: Project, steps: Sequence[str], drives: Sequence[Drive], meter: Meter) -> faust.App:
@@ -152,7 +154,9 @@ def _report(app: faust.App, project: Project, steps: Sequence[str], meter: Meter
 def _credentials(kafka: dict[str, Any]) -> Any:
     if "sasl_mechanism" in kafka:
         return faust.SASLCredentials(
-            username=kafka.get("sasl_plain_username"), password=kafka.get("sasl_plain_password"), mechanism=SASLMechanism(kafka["sasl_mechanism"])
+            username=kafka.get("sasl_plain_username"),
+            password=kafka.get("sasl_plain_password"),
+            mechanism=SASLMechanism(kafka["sasl_mechanism"]),
         )
     if "ssl_cafile" in kafka:
         import ssl

@@ -242,11 +242,7 @@ class Worker:
 
     def _idle(self) -> set[Slot]:
         """Partitions that no longer hold the others: caught up for their `idle_after`, and with nothing new on the broker just now."""
-        quiet = {
-            part
-            for part, seconds in self._fetch.caught_up().items()
-            if seconds * 1000 >= self._readers[part[0]].input.idle_after
-        }
+        quiet = {part for part, seconds in self._fetch.caught_up().items() if seconds * 1000 >= self._readers[part[0]].input.idle_after}
         if not quiet:
             return set()
         ends, parts = self._lookup.end_offsets(quiet), self._parts()
@@ -265,7 +261,12 @@ class Worker:
         return outputs
 
     def _hand_over(
-        self, taken: Taken | None, outputs: dict[str, Output], refused: list[Refused], idle: set[Slot], progress: dict[Part, Progress],
+        self,
+        taken: Taken | None,
+        outputs: dict[str, Output],
+        refused: list[Refused],
+        idle: set[Slot],
+        progress: dict[Part, Progress],
         mark: int | None,
     ) -> None:
         before = self._standing.progress
@@ -287,7 +288,9 @@ class Worker:
         self._standing = Standing(number, self._merge.frontier, progress, still_ahead((*self._standing.ahead, *commit.ahead), progress))
         # a partition must carry the newest frontier, or a restart would go back behind it
         carried = changed or dict(list(progress.items())[:1])
-        work = Work(commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit), self._marked_parts)
+        work = Work(
+            commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit), self._marked_parts
+        )
         self._write.put(work, self._stopping)
         self._committed_at = time.monotonic()
 

@@ -14,7 +14,10 @@ CHUNK = 50_000
 
 
 def merged(
-    inputs: Sequence[Input], feeds: Mapping[Slot, Iterator[Read]], batch_rows: int = 100_000, progress: Callable[[int], None] = lambda rows: None
+    inputs: Sequence[Input],
+    feeds: Mapping[Slot, Iterator[Read]],
+    batch_rows: int = 100_000,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> Iterator[Taken]:
     """Take the reads of every partition together by event time; of each only as much is read as the order needs.
 

@@ -135,7 +135,9 @@ def _lay_out(folder: Path, like: Project | None) -> Project:
     overrides |= {f"sources.{name}.idle_after": "1h" for name in like.sources}
     project = load_project(folder, overrides)
     if not project.embedded:
-        raise DriftlineError(f"{like.name} names bootstrap_servers; the proof kills its broker, so it wants an embedded one. Leave the key out.")
+        raise DriftlineError(
+            f"{like.name} names bootstrap_servers; the proof kills its broker, so it wants an embedded one. Leave the key out."
+        )
     return project
 
 

@@ -50,9 +50,7 @@ class Topics:
 class Write:
     """`transactional_id` None: at least once; outputs are flushed, then the positions are committed."""
 
-    def __init__(
-        self, connection: Connection, producer: Producer, topics: Topics, group: str, exactly_once: bool, sensor: Sensor
-    ) -> None:
+    def __init__(self, connection: Connection, producer: Producer, topics: Topics, group: str, exactly_once: bool, sensor: Sensor) -> None:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
         self._exactly_once, self._sensor = exactly_once, sensor
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)

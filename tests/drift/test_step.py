@@ -129,7 +129,9 @@ def test_the_first_champion_is_asked_for_once() -> None:
     tables = world(9, turn=99)
     found = run(tables, settings=settings)
     first = int(tables["features"].column(TIME)[0].as_py()) + 5 * DAY
-    assert [(one["run_id"], one["as_of"], one["trigger"]) for topic, one in found if topic == "t.runs"] == [(f"first-{first}", first, "first")]
+    assert [(one["run_id"], one["as_of"], one["trigger"]) for topic, one in found if topic == "t.runs"] == [
+        (f"first-{first}", first, "first")
+    ]
     assert min(record["end"] for topic, record in found if topic == "t.drift") > first
     assert run(tables, [10, 500], resume=True, settings=settings) == found
 

@@ -81,7 +81,13 @@ def feed(project: Project, rows: range, seed: int = 3) -> int:
         if number % 10 == 0:
             prices.append(json.dumps({"a": draw.choice("abc"), "at": at, "price": draw.random()}).encode())
         late = draw.randrange(5_000) if draw.random() < 0.05 else 0
-        event = {"id": number, "at": at - late, "a": draw.choice(["a", "b", "c", None]), "b": draw.choice([1, 2, None]), "x": draw.choice([None, draw.random() * 100])}
+        event = {
+            "id": number,
+            "at": at - late,
+            "a": draw.choice(["a", "b", "c", None]),
+            "b": draw.choice([1, 2, None]),
+            "x": draw.choice([None, draw.random() * 100]),
+        }
         broken = number % 97 == 0
         good += not broken
         events[number % 2].append(b"no JSON" if broken else json.dumps(event).encode())
@@ -99,7 +105,19 @@ class FlinkProcess:
 
     def __init__(self, project: Project, parallelism: int, log: Path) -> None:
         self.project, self.log = project, log
-        command = [sys.executable, "-m", "streams.cli", "run", "features", "--on", "flink", "--project", str(project.root), "--set", f"flink.parallelism={parallelism}"]
+        command = [
+            sys.executable,
+            "-m",
+            "streams.cli",
+            "run",
+            "features",
+            "--on",
+            "flink",
+            "--project",
+            str(project.root),
+            "--set",
+            f"flink.parallelism={parallelism}",
+        ]
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "PYTHONUNBUFFERED": "1"})
 

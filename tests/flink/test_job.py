@@ -57,7 +57,9 @@ def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callab
     assert (parity.rows, parity.equal) == (good, good), parity
 
 
-def test_a_plan_that_cannot_be_kept_equal_is_refused_before_anything_starts(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
+def test_a_plan_that_cannot_be_kept_equal_is_refused_before_anything_starts(
+    broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]
+) -> None:
     project = make(tmp_path / "shop", broker)
     (project.root / "features.sql").write_text("SELECT id FROM events LIMIT 3")
     process = start(project, 1)

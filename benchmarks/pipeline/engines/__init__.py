@@ -107,7 +107,16 @@ def _bytewax(python: str, job: Job) -> list[str]:
 def _flink(python: str, job: Job) -> list[str]:
     from connectors.flink.jars import connector_jar
 
-    return [python, str(HERE / "flink_sql.py"), job.bootstrap, job.topic, job.out, str(connector_jar()), str(job.folder / "checkpoints"), "2"]
+    return [
+        python,
+        str(HERE / "flink_sql.py"),
+        job.bootstrap,
+        job.topic,
+        job.out,
+        str(connector_jar()),
+        str(job.folder / "checkpoints"),
+        "2",
+    ]
 
 
 def _flink_environment(job: Job) -> Mapping[str, str]:

@@ -10,7 +10,14 @@ import faust
 from benchmarks.pipeline.windows import CardWindows, row
 
 bootstrap, topic, out = sys.argv[1:4]
-app = faust.App("bench-faust-" + out, broker=f"kafka://{bootstrap}", web_enabled=False, topic_disable_leader=True, stream_wait_empty=False, producer_linger=0.01)
+app = faust.App(
+    "bench-faust-" + out,
+    broker=f"kafka://{bootstrap}",
+    web_enabled=False,
+    topic_disable_leader=True,
+    stream_wait_empty=False,
+    producer_linger=0.01,
+)
 payments = app.topic(topic, value_serializer="json", key_serializer="raw", acks=True)
 rows = app.topic(out, value_serializer="json", key_serializer="raw", partitions=4)
 cards: dict[str, CardWindows] = {}

@@ -20,7 +20,11 @@ class Payment(pw.Schema):
 
 
 payments = pw.io.kafka.read(
-    {"bootstrap.servers": bootstrap, "group.id": "bench-pathway-" + out, "auto.offset.reset": "earliest"}, topic=topic, format="json", schema=Payment, autocommit_duration_ms=100
+    {"bootstrap.servers": bootstrap, "group.id": "bench-pathway-" + out, "auto.offset.reset": "earliest"},
+    topic=topic,
+    format="json",
+    schema=Payment,
+    autocommit_duration_ms=100,
 )
 
 
@@ -28,12 +32,15 @@ payments = pw.io.kafka.read(
 def features(state: tuple[pw.PyObjectWrapper, str] | None, batch: list[tuple[list[object], int]]) -> tuple[pw.PyObjectWrapper, str]:
     windows = state[0].value if state else CardWindows()
     answered = [
-        json.dumps(row({"i": i, "card": card, "paid_at": at}, windows.add(at, amount))) for i, at, amount, card in sorted(tuple(values) for values, n in batch)
+        json.dumps(row({"i": i, "card": card, "paid_at": at}, windows.add(at, amount)))
+        for i, at, amount, card in sorted(tuple(values) for values, n in batch)
     ]
     return pw.wrap_py_object(windows), "\n".join(answered)
 
 
-by_card = payments.groupby(payments.card).reduce(payments.card, state=features(payments.i, payments.paid_at, payments.amount, payments.card))
+by_card = payments.groupby(payments.card).reduce(
+    payments.card, state=features(payments.i, payments.paid_at, payments.amount, payments.card)
+)
 texts = by_card.select(rows=pw.apply_with_type(lambda s: s[1], str, by_card.state))
 pw.io.kafka.write(texts, {"bootstrap.servers": bootstrap, "linger.ms": "10"}, topic_name=out, format="plaintext", value=texts.rows)
 pw.run(monitoring_level=pw.MonitoringLevel.NONE)

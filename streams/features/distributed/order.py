@@ -71,7 +71,9 @@ class Order:
             yield TASKS, key, turn
         names = tuple((self._topic(slot), slot[1]) for slot in sorted(idle))
         now = now_ms()
-        commit = Commit("features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now)
+        commit = Commit(
+            "features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now
+        )
         self._ahead = []
         record = Bytes.of([commit.to_json().encode()])
         yield OUT, 0, pack(written(self._job.topics["commits"], Bytes.of([b"features"]), record, np.array([now], np.int64)))

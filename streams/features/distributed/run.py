@@ -93,7 +93,13 @@ def submit_features(project: Project, savepoint: str | None = None, bounded: boo
     address = project.flink.address
     port = 0 if address else _free_port()
     cluster = Cluster(
-        checkpoints_of(project), address, port, project.flink.parallelism, project.flink.checkpoint_every_ms, savepoint=savepoint or newest_state(project), name=group
+        checkpoints_of(project),
+        address,
+        port,
+        project.flink.parallelism,
+        project.flink.checkpoint_every_ms,
+        savepoint=savepoint or newest_state(project),
+        name=group,
     )
     folder_of(project).mkdir(parents=True, exist_ok=True)
     tables = table_environment(cluster)
@@ -141,7 +147,9 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
 
 def figures(project: Project, job: Job, meter: Meter) -> Mapping[str, Any]:
     """The step's figures as every step has them, with what only Flink knows beside them."""
-    state = {"RUNNING": "running", "RESTARTING": "replaying", "FAILED": "failed", "FINISHED": "stopped", "CANCELED": "stopped"}.get(job.state, "starting")
+    state = {"RUNNING": "running", "RESTARTING": "replaying", "FAILED": "failed", "FINISHED": "stopped", "CANCELED": "stopped"}.get(
+        job.state, "starting"
+    )
     message = f"restarted {job.restarts} times; last failure: {job.failure}" if job.restarts else ""
     meter.on_state("features", state, message)
     meter.on_lag("features", lag(project), [])

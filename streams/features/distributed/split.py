@@ -45,7 +45,9 @@ class Cut:
 def cut(plan: Plan) -> Cut:
     """Cut a plan into tasks. FeatureError for what cannot be kept equal: LIMIT, and a WHERE on joined or windowed columns."""
     if plan.driving is None or any(isinstance(node, Limit) for node in walk(plan.root)):
-        raise FeatureError(f"{plan.path}: met {'LIMIT' if plan.driving else 'no FROM'}; on flink every event gives one row. Take it out, or run embedded.")
+        raise FeatureError(
+            f"{plan.path}: met {'LIMIT' if plan.driving else 'no FROM'}; on flink every event gives one row. Take it out, or run embedded."
+        )
     root = _pushed(plan.root)
     base = _base(root)
     asked = _asked(root)
@@ -55,7 +57,9 @@ def cut(plan: Plan) -> Cut:
         for branch in _branches(node):
             if isinstance(branch, Join) or asked & {f.ref for f in _added(branch)}:
                 tasks.append(_task(plan, branch, asked, len(tasks)))
-    leaf = Scan(ROWS, tuple(Field(f.ref, f.ref, f.kind) for f in (*base_refs, *(f for node in above for f in _added(node) if f.ref in asked))))
+    leaf = Scan(
+        ROWS, tuple(Field(f.ref, f.ref, f.kind) for f in (*base_refs, *(f for node in above for f in _added(node) if f.ref in asked)))
+    )
     top = Plan(_replaced(root, base, leaf), plan.columns, ROWS, (ROWS,), plan.timezone, plan.path, plan.udfs)
     return Cut(plan, _answering(plan, base, base_refs), tuple(tasks), top)
 
@@ -144,12 +148,16 @@ def _answering(plan: Plan, node: Node, fields: tuple[Field, ...]) -> Plan:
     """A plan whose output are these columns of the node."""
     outputs = tuple((f"p{i}", column(f.ref, f.kind)) for i, f in enumerate(fields))
     sources = tuple(name for name in plan.sources if any(isinstance(n, Scan) and n.table == name for n in walk(node)))
-    return Plan(Project(node, outputs), tuple((f.ref, _type(f)) for f in fields), plan.driving, sources, plan.timezone, plan.path, plan.udfs)
+    return Plan(
+        Project(node, outputs), tuple((f.ref, _type(f)) for f in fields), plan.driving, sources, plan.timezone, plan.path, plan.udfs
+    )
 
 
 def _type(f: Field) -> Type:
     if f.kind.name != "NULL" and f.kind.column is None:
-        raise FeatureError(f"met a {f.kind} between two tasks; on flink a column has a plain type there. Use it up inside the subquery, or run embedded.")
+        raise FeatureError(
+            f"met a {f.kind} between two tasks; on flink a column has a plain type there. Use it up inside the subquery, or run embedded."
+        )
     return Type.BOOL if f.kind.name == "NULL" else Type(f.kind.name)
 
 

@@ -63,7 +63,9 @@ def records(drawn: list[tuple[int, int, int]]) -> dict[tuple[int, int], list[dic
         elif slot[0] == 0:
             parts[slot].append({"a": key, "at": at, "price": second / 4})
         else:
-            parts[slot].append({"id": number, "at": at, "a": key, "b": kind % 2 if kind else None, "x": None if second % 7 == 0 else second / 8})
+            parts[slot].append(
+                {"id": number, "at": at, "a": key, "b": kind % 2 if kind else None, "x": None if second % 7 == 0 else second / 8}
+            )
     return parts
 
 
