@@ -177,7 +177,7 @@ def running(
         agent.close()
 
 
-def wait(what: Callable[[], bool], failures: list[BaseException], seconds: float = 90) -> None:
+def wait(what: Callable[[], bool], failures: list[BaseException], seconds: float = 180) -> None:
     """Until `what()` is true; raises what a thread raised, or TimeoutError."""
     deadline = time.monotonic() + seconds
     while not what():

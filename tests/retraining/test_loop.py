@@ -20,7 +20,7 @@ from streams.retraining.requests import cancel_run, find, list_runs, request_ret
 from streams.types import Type
 from tests.retraining import shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def rows(connection: MemoryBroker, project: Project, topic: str) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
     scored = [visit for visit in visits if int(str(visit["at"])) >= first + hour]
 
     with shop.running(project, connection) as failures:
-        shop.wait(lambda: len(rows(connection, project, "predictions")) >= len(scored), failures, 400)
+        shop.wait(lambda: len(rows(connection, project, "predictions")) >= len(scored), failures, 900)
         predictions = rows(connection, project, "predictions")
         assert [row["label_key"] for row in predictions] == [visit["visit_id"] for visit in scored], "each row once, in order, none before"
 
@@ -88,7 +88,7 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
         clicked = request_retrain(project, "I saw it on the Drift page", "a person", connection)
         joined = request_retrain(project, "me too", "another", connection)
         assert joined.run_id == clicked.run_id
-        shop.wait(lambda: ended(connection, project, clicked.run_id), failures, 200)
+        shop.wait(lambda: ended(connection, project, clicked.run_id), failures, 400)
         run = find(list_runs(project, connection), clicked.run_id)
         assert run.state == "waiting", run.error
         assert run.comparison is not None
