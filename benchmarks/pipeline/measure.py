@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import pyarrow as pa
 
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job

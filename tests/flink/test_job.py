@@ -34,7 +34,7 @@ def places(project: Project, topic: str = "features") -> list[tuple[int, int]]:
 
 def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
     project = make(tmp_path / "shop", broker)
-    good = feed(project, range(0, 6_000))
+    good = feed(project, range(6_000))
     first = start(project, 2)
     first.until(lambda: len(places(project)) > 1_000 and newest_state(project) is not None)
     good += feed(project, range(6_000, 12_000))
