@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from streamlit import config
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
 import dashboard.pages  # noqa: F401 - what the first session would otherwise wait for
@@ -30,6 +31,8 @@ def main() -> None:
     options = {"server_address": given.host, "server_port": given.port, "server_headless": True, "browser_gatherUsageStats": False}
     config._main_script_path = app  # as `streamlit run` does: the settings beside app.py count
     bootstrap.load_config_options(options)
+    # else a first visit to /drift would run pages/drift.py as a script, in place of app.py
+    PagesManager.uses_pages_directory = False
     bootstrap.run(app, False, [], options)
 
 

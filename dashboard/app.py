@@ -1,4 +1,4 @@
-"""The dashboard: `driftline up` starts it with `streamlit run dashboard/app.py`; the project's folder is in DRIFTLINE_PROJECT."""
+"""The dashboard's script: `driftline up` runs it by `python -m dashboard FOLDER`, which says in DRIFTLINE_PROJECT which project it is."""
 
 from __future__ import annotations
 
