@@ -65,6 +65,12 @@ class Drive:
             return  # left over from before a failure; it will be read again
         try:
             await asyncio.get_running_loop().run_in_executor(self._working, worker.work)
+        except asyncio.CancelledError:
+            # Faust takes its agents back when it loses its own group for a moment (a busy machine); the channel's old reader would
+            # stay in the way of a new one, so the process ends and is started again.
+            if not self._stopping and not self._failure.done():
+                self._failure.set_exception(RuntimeError("the agent was taken back in a rebalance; this process begins anew"))
+            raise
         except BaseException as error:
             if not self._failure.done():
                 self._failure.set_exception(error)
