@@ -23,7 +23,7 @@ def head_line(desk: Desk, page: str) -> None:
             "The wished model cannot be loaded", now.error, "Roll back on Models, or promote another version; the champion goes on serving."
         )
     if desk.reader.trouble:
-        failure("The broker does not answer", desk.reader.trouble, f"<code>driftline up {escape(str(desk.project.root))}</code>", html=True)
+        failure("The broker does not answer", desk.reader.trouble, "The pages show what was read before.")
 
 
 def _head(now: Head, desk: Desk, page: str) -> str:
@@ -73,11 +73,11 @@ def empty(what: str, why: str, command: str | None = None) -> None:
     st.html(f'<div class="dl-box"><h4>{escape(what)}</h4><p>{escape(why)}</p>{code}</div>')
 
 
-def failure(what: str, text: str, remedy: str, *, tail: str | None = None, html: bool = False) -> None:
+def failure(what: str, text: str, remedy: str, *, tail: str | None = None) -> None:
     log = f"<pre>{escape(tail)}</pre>" if tail else ""
     st.html(
         f'<div class="dl-box" role="alert" style="--dl-side: var(--dl-alarm)"><h4>{escape(what)}</h4><p>{escape(text)}</p>'
-        f"<p>{remedy if html else escape(remedy)}</p>{log}</div>"
+        f"<p>{escape(remedy)}</p>{log}</div>"
     )
 
 

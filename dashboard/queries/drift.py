@@ -32,9 +32,10 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()
     """None: no check has been recorded yet."""
     if not cursor.execute("SELECT 1 FROM checks WHERE kind = 'data' LIMIT 1").fetchone():
         return None
+    step = max(window.step, rule.check_every_ms or 0)  # a cell is at least as wide as the time between two checks
     cells = frame(
         cursor,
-        f"""SELECT ends // {window.step} * {window.step} AS time, feature, max(reach) AS reach, min(adjusted) AS adjusted,
+        f"""SELECT ends // {step} * {step} AS time, feature, max(reach) AS reach, min(adjusted) AS adjusted,
                    bool_or(moved) AS moved, arg_max(check_id, reach) AS check_id, bool_or(ignored) AS ignored
             FROM check_features WHERE ends BETWEEN ? AND ? GROUP BY ALL ORDER BY time""",
         [window.start, window.end],
@@ -58,7 +59,7 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()
         [window.start, window.end],
     )
     placed(cells, window.zone, "time")
-    cells["until"] = cells["time"] + pd.Timedelta(milliseconds=window.step)
+    cells["until"] = cells["time"] + pd.Timedelta(milliseconds=step)
     suggestion = None if state in ("quiet", "empty") else sentence.removesuffix(": retrain.").rstrip(".")
     return Drift(
         sentence,
