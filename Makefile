@@ -3,6 +3,7 @@ BIN := .venv/bin
 FLINK := .venv-flink/bin
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all modules anew
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench fuzz clean
