@@ -48,7 +48,7 @@ def retrain(desk: Desk, reason: str | None) -> None:
         running = current is not None and current.active
         with st.popover("Running" if running or (asked and current is None) else "Retrain", type="primary", disabled=running, icon=None):
             who = person(desk, "retrain")
-            st.session_state.setdefault("reason", reason or "")
+            _suggest("reason", reason)
             said = st.text_area("Reason", key="reason", height=96)
             if st.button("Start the run", type="primary", disabled=who is None, key="start"):
                 answer = actions.retrain(desk.project, said or "asked for", str(who))
@@ -72,6 +72,12 @@ def retrain(desk: Desk, reason: str | None) -> None:
     failed = next(iter(runs.runs(desk.cursor())), None)
     if failed is not None and failed.state == "failed":
         failed_run(failed)
+
+
+def _suggest(key: str, reason: str | None) -> None:
+    """Fill the reason in from what the page says, as long as nobody has written another."""
+    if st.session_state.get(key, "") in ("", st.session_state.get(f"{key}_suggested")):
+        st.session_state[key] = st.session_state[f"{key}_suggested"] = reason or ""
 
 
 def failed_run(run: runs.Run) -> None:
@@ -163,7 +169,7 @@ def cancel(desk: Desk, run: runs.Run) -> None:
 def retrain_again(desk: Desk, reason: str | None) -> None:
     with st.popover("Retrain", type="secondary"):
         who = person(desk, "again")
-        st.session_state.setdefault("reason_again", reason or "")
+        _suggest("reason_again", reason)
         said = st.text_area("Reason", key="reason_again", height=96)
         if st.button("Start the run", type="primary", disabled=who is None, key="start_again"):
             answer = actions.retrain(desk.project, said or "asked for", str(who))
