@@ -75,14 +75,10 @@ def distribution(values: pd.DataFrame, palette: Palette, feature: str) -> Any:
 
 
 def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> Any:
-    """Difference with its interval, all rows first, then by segment; right of the margin the challenger is better."""
+    """Difference with its interval, all rows first, then by segment; right of zero the challenger is better; the margin is dashed too."""
     rows = rows.dropna(subset=["difference"]).copy()
     rows["side"] = [
-        "challenger better"
-        if low is not None and low > margin
-        else "champion better"
-        if high is not None and high < -margin
-        else "not told apart"
+        "challenger better" if low is not None and low > 0 else "champion better" if high is not None and high < 0 else "not told apart"
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
     order = rows["name"].tolist()
@@ -104,7 +100,12 @@ def forest(rows: pd.DataFrame, margin: float, palette: Palette, metric: str) -> 
     title = f"difference in {metric}: worse ⟵ challenger ⟶ better"
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=alt.Axis(format="+.3f", tickCount=6)), x2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="difference:Q")
-    zero = alt.Chart(pd.DataFrame({"x": [margin]})).mark_rule(color=palette.faint, strokeDash=[3, 3]).encode(x="x:Q")
+    bounds = pd.DataFrame({"x": [0.0, margin], "what": ["no difference", "margin: promoting needs the whole interval to the right of it"]})
+    zero = (
+        alt.Chart(bounds.drop_duplicates("x"))
+        .mark_rule(color=palette.faint, strokeDash=[3, 3])
+        .encode(x="x:Q", tooltip=alt.Tooltip("what:N", title=""))
+    )
     return frame.finish(zero + bars + points, palette, 26 * len(rows) + 80)
 
 
