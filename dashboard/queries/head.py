@@ -89,7 +89,7 @@ def condition(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> tuple
     if len(decayed) >= rule.consecutive and all(decayed):
         return "alarm", "quality fell"
     if data and (data[0].get("share") or 0.0) >= rule.share and data[0].get("drifted"):
-        return "alarm", f"{data[0]['drifted']} features moved"
+        return "alarm", words.count(int(data[0]["drifted"]), "feature") + " moved"
     if decayed and decayed[0]:
         return "watch", "quality is low in the newest check"
     if data and data[0].get("drifted"):

@@ -13,12 +13,12 @@ START = 1_767_222_000_000  # 1 January 2026, midnight in Berlin
 PER_DAY = 250
 
 
-def write(folder: Path, days: range, turned: bool, seed: int) -> None:
+def write(folder: Path, days: range, turned: bool, seed: int, mean: float = 50) -> None:
     """visits.jsonl and purchases.jsonl of these days; one visit in ten never has a label."""
     random = np.random.default_rng(seed)
     count = len(days) * PER_DAY
     at = np.sort(random.integers(days.start * DAY, days.stop * DAY, count)) + START
-    amount = random.normal(70 if turned else 50, 20, count)
+    amount = random.normal(mean, 20, count)
     lean = (amount - 50) / 10
     chance = 1 / (1 + np.exp(-(1.5 - lean if turned else lean)))
     bought, silent = random.random(count) < chance, random.random(count) < 0.1

@@ -47,9 +47,9 @@ class Shop:
     folder: Path
     url: str
 
-    def send(self, days: range, turned: bool) -> None:
+    def send(self, days: range, turned: bool, mean: float = 50) -> None:
         data = self.folder / f"days-{days.start}"
-        shop.write(data, days, turned, seed=days.start)
+        shop.write(data, days, turned, days.start, mean)
         driftline("produce", "--all-from", str(data), "--project", str(self.folder), "-q")
 
     def until(self, done: Callable[[list[dict[str, object]]], bool], seconds: float = 900) -> None:
@@ -140,7 +140,7 @@ def test_from_drift_to_a_better_model(
     if calm:
         running.send(calm, turned=False)
         days = range(calm.stop, days.stop)
-    running.send(days, turned=turned)
+    running.send(days, turned=turned, mean=70 if turned else 30)
     visitor = Visitor(chromium, running.url, scheme, width)
 
     page = visitor.open("drift?window=all")
