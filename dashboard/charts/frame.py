@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -94,9 +94,11 @@ def marks(rows: pd.DataFrame, palette: Palette, window: Window, *, words_shown: 
     rows = rows.drop_duplicates(["time", "kind"]).copy()
     rows["label"] = [text if kind == "version" else str(kind).capitalize() for kind, text in zip(rows["kind"], rows["text"], strict=True)]
     rows["level"] = rows["kind"].map({"alarm": 8, "retraining": 22, "version": 36})
-    labels = (
-        alt.Chart(rows)
-        .mark_text(align="left", dx=4, fontSize=11, baseline="middle")
-        .encode(x=time_axis(window), y=alt.Y("level:Q", scale=None, axis=None), text="label:N", color=colour)
-    )
-    return lines + labels
+    end = words.local(window.start + (window.end - window.start) * 9 // 10, window.zone).replace(tzinfo=None)
+    last = rows["time"] > end  # their words stand on the left, or the chart would be narrower than those below it
+    return lines + _texts(rows[~last], colour, window, "left") + _texts(rows[last], colour, window, "right")
+
+
+def _texts(rows: pd.DataFrame, colour: alt.Color, window: Window, align: Literal["left", "right"]) -> Any:
+    marks = alt.Chart(rows).mark_text(align=align, dx=4 if align == "left" else -4, fontSize=11, baseline="middle")
+    return marks.encode(x=time_axis(window), y=alt.Y("level:Q", scale=None, axis=None), text="label:N", color=colour)

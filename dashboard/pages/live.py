@@ -79,7 +79,7 @@ def _set_aside(desk: Desk) -> None:
             parts.note("None: every event came in its order.")
         else:
             late["behind"] = [words.age(value) for value in late["behind_ms"]]
-            shown = ["when", "place", "behind", *(["missed"] if late["missed"].str.len().any() else [])]
+            shown = ["when", "place", "behind", *(["missed"] if late["missed"].fillna("").str.len().any() else [])]
             st.dataframe(_timed(late, desk.zone)[shown], hide_index=True, height=min(320, 38 + 35 * len(late)))
 
 
