@@ -140,7 +140,7 @@ def test_from_drift_to_a_better_model(
     if calm:
         running.send(calm, turned=False)
         days = range(calm.stop, days.stop)
-    running.send(days, turned=turned, mean=70 if turned else 30)
+    running.send(days, turned=turned, mean=70)
     visitor = Visitor(chromium, running.url, scheme, width)
 
     page = visitor.open("drift?window=all")

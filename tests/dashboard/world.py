@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def store(made: Project) -> Store:
     return Store(made.state_dir / "store" / "dashboard.duckdb", made.name)
 
 
-def facts(values: list[tuple[str | None, dict[str, Any], int]], start: int = 0) -> list[Fact]:
+def facts(values: Sequence[tuple[str | None, dict[str, Any], int]], start: int = 0) -> list[Fact]:
     return [Fact(0, start + place, at, key, value) for place, (key, value, at) in enumerate(values)]
 
 
@@ -162,7 +163,7 @@ def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None,
     for at in range(START + 7 * DAY, START + days * DAY + 1, 6 * HOUR):
         far = 0.0 if at < SHIFT else min(1.0, (at - SHIFT) / (4 * DAY))
         bad = 0.0 if recovered and at >= recovered else far
-        features = []
+        features: list[dict[str, Any]] = []
         for name in FEATURES:
             moves = far * MOVED.get(name, 0.0)
             psi, limit = abs(random.normal(0.05, 0.02)) + 0.5 * moves, 0.1
@@ -211,7 +212,7 @@ COMPARISON = {
 
 
 def run(run_id: str, states: tuple[str, ...], at: int, **more: Any) -> list[tuple[str | None, dict[str, Any], int]]:
-    made = []
+    made: list[tuple[str | None, dict[str, Any], int]] = []
     body: dict[str, Any] = {
         "run_id": run_id,
         "trigger": "manual",
