@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport PYTHONDONTWRITEBYTECODE  # else every process compiles all modules anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz clean
+.PHONY: help setup demo test test-long check bench fuzz clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,11 +17,15 @@ setup:  ## prepare .venv with the driftline command (a second call finds it read
 demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
 	$(BIN)/driftline demo
 
-test: setup  ## every test: real Kafka, real Chromium, real Flink
+test: setup  ## the tests: real Kafka, real Flink
 	@.ci/setup flink
 	@.ci/setup chromium
-	$(BIN)/python -m pytest -m "not flink"
+	$(BIN)/python -m pytest -m "not flink and not long"
 	$(FLINK)/python -m pytest -m flink
+
+test-long: setup  ## the journeys of many minutes: the whole way in Chromium, two weeks of flights with kills, the proof
+	@.ci/setup chromium
+	$(BIN)/python -m pytest -m long
 
 check: setup  ## style and types: ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ def _options(options: Mapping[str, str]) -> str:
 
 
 def source(
-    tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, bounded: bool, batch_ms: int = BATCH_MS
+    tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, batch_ms: int = BATCH_MS
 ) -> DataStream:
     """A topic as rows (partition, lines): the records of a tenth of a second in the order of their partition, see `records`."""
     options = {
@@ -26,7 +26,6 @@ def source(
         "properties.group.id": group,
         "properties.isolation.level": "read_committed",
         "scan.startup.mode": "earliest-offset",
-        **({"scan.bounded.mode": "latest-offset"} if bounded else {}),
         "key.format": "raw",
         "key.fields": "k",
         "value.format": "raw",

@@ -79,7 +79,7 @@ def rows_of(folder: Path, topic: str) -> list[Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
     answer("up", str(shop), "--detach", "--no-dashboard")

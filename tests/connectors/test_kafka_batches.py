@@ -86,7 +86,7 @@ def logs(draw: st.DrawFn) -> tuple[bytes, list[SimpleNamespace], int, int]:
     for producer, (begun, commits) in opened.items():  # a reader sees only what is decided
         if not commits:
             aborted.append(SimpleNamespace(producer_id=producer, first_offset=begun))
-    out += draw(st.sampled_from([b"", out[:40], out[: len(out) // 2] if len(out) < 200 else b"\0" * 5]))  # cut off at the end
+    out += draw(st.sampled_from([b"", out[:40], out[:60], b"\0" * 5]))  # cut off at the end
     return out, aborted, first, base
 
 

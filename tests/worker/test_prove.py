@@ -6,7 +6,7 @@ import pytest
 
 from streams.worker.prove import prove_exactly_once
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def test_killed_workers_and_brokers_lose_double_and_change_nothing() -> None:

@@ -88,7 +88,7 @@ def job_plan(project: Project, kafka: Mapping[str, Any], buckets: int | None = N
     return JobPlan(step.plan, readers, starts, topics, count, project.partitions)
 
 
-def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str, bounded: bool = False) -> Any:
+def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:
     """Wire the stages and submit them; Flink's TableResult."""
     from pyflink.common import Types
 
@@ -99,7 +99,7 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str, boun
     java = java_settings(kafka)
     arrivals = None
     for reader in job.readers:
-        stream = source(tables, f"input_{reader.rank}", reader.input.topic, java, group, bounded)
+        stream = source(tables, f"input_{reader.rank}", reader.input.topic, java, group)
         keyed = stream.map(_Arrival(reader.rank), output_type=Types.PICKLED_BYTE_ARRAY()).name(reader.input.name)
         arrivals = keyed if arrivals is None else arrivals.union(keyed)
 

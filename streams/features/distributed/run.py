@@ -82,7 +82,7 @@ def newest_state(project: Project) -> str | None:
     return found[-1].parent.as_uri() if found else None
 
 
-def submit_features(project: Project, savepoint: str | None = None, bounded: bool = False) -> tuple[Running, Any]:
+def submit_features(project: Project, savepoint: str | None = None) -> tuple[Running, Any]:
     """Submit the features job; what runs, and Flink's result to wait on. Goes on from `savepoint`, else from the newest state there is."""
     from connectors.flink.environment import Cluster, table_environment
     from streams.features.distributed.job import job_plan, submit
@@ -103,7 +103,7 @@ def submit_features(project: Project, savepoint: str | None = None, bounded: boo
     )
     folder_of(project).mkdir(parents=True, exist_ok=True)
     tables = table_environment(cluster)
-    result = submit(tables, job, kafka, group, bounded)
+    result = submit(tables, job, kafka, group)
     client = result.get_job_client()
     found = Running(address or f"127.0.0.1:{port}", str(client.get_job_id()), group, None if address else os.getpid())
     path = folder_of(project) / STATE_FILE
@@ -170,20 +170,6 @@ def stop_job(project: Project, savepoint: str | None = None) -> str:
     """Stop the project's job with a savepoint; its path."""
     found = running(project)
     return Rest(found.rest).stop(found.job, savepoint)
-
-
-def backfill_on_flink(project: Project, wait_s: float = 3600) -> Job:
-    """Compute the feature rows of all that the source topics hold now, and end. Raises BrokerError when the job fails."""
-    found, result = submit_features(project, bounded=True)
-    rest, deadline = Rest(found.rest), time.monotonic() + wait_s
-    while (job := rest.job(found.job)).state not in ENDED:
-        if time.monotonic() > deadline:
-            raise BrokerError(f"The backfill on Flink has not ended in {wait_s:.0f} s; job {found.job} at http://{found.rest} goes on.")
-        time.sleep(WATCH_S)
-    if job.state != "FINISHED":
-        raise BrokerError(f"The backfill on Flink ended as {job.state}: {job.failure}")
-    del result
-    return job
 
 
 def _free_port() -> int:
