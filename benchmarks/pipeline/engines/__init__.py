@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connectors.kafka.admin import ensure_topics
+from streams.project import load_project
+from streams.supervisor.topics import wanted_topics
+
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 
@@ -60,6 +64,8 @@ def _driftline(processing: str) -> Callable[[str, Job], list[str]]:
     def command(python: str, job: Job) -> list[str]:
         (job.folder / "driftline.toml").write_text(PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing))
         (job.folder / "features.sql").write_text(FEATURES)
+        project = load_project(job.folder)
+        ensure_topics(project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in (job.topic, job.out)})
         return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder)]
 
     return command
