@@ -45,7 +45,7 @@ def assert_whole(project: Project, good: int) -> None:
 @pytest.mark.xfail(reason="rows at the end wait for longer than the test does", run=False, strict=False)
 def test_every_event_has_its_row(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
     project = make(tmp_path / "shop", broker)
-    good = feed(project, range(0, 3_000))
+    good = feed(project, range(3_000))
     process = start(project, 1)
     process.until(lambda: len(places(project)) > 1_000, 600)
     good += feed(project, range(3_000, 6_000))
@@ -59,7 +59,7 @@ def test_every_event_has_its_row(broker: str, tmp_path: Path, start: Callable[[P
 @pytest.mark.xfail(reason="with a parallelism above one, and after a restore, some rows wait for ever for a column", run=False, strict=False)
 def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
     project = make(tmp_path / "shop", broker)
-    good = feed(project, range(0, 6_000))
+    good = feed(project, range(6_000))
     first = start(project, 2)
     first.until(lambda: len(places(project)) > 1_000 and newest_state(project) is not None)
     good += feed(project, range(6_000, 12_000))
