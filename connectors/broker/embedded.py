@@ -219,7 +219,7 @@ class EmbeddedBroker:
                 raise BrokerError(f"Port {self._port} is taken by another process. Name another one, or none: then a free port is chosen.")
             return self._port, _free_port()
         port, controller = former.get("port", 0), former.get("controller_port", 0)
-        return (port if port and _free(port) else _free_port(), controller if controller and _free(controller) else _free_port())
+        return (port if port and _freed(port) else _free_port(), controller if controller and _freed(controller) else _free_port())
 
     def _stray(self) -> int | None:
         for process in psutil.process_iter(["cmdline"]):
@@ -289,6 +289,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _freed(port: int, seconds: float = 3.0) -> bool:
+    """Whether the port is free now or soon: a killed broker is gone a moment before its last thread lets go of the socket."""
+    deadline = time.monotonic() + seconds
+    while not _free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _free(port: int) -> bool:
