@@ -24,6 +24,7 @@ from connectors.broker.failures import explain_failure
 from connectors.broker.java import find_java
 from connectors.broker.properties import server_properties
 from connectors.jars import resolve
+from connectors.ports import free_port
 from streams.errors import BrokerError
 
 VERSION = "4.1.1"
@@ -217,9 +218,9 @@ class EmbeddedBroker:
         if self._port is not None:
             if not _free(self._port):
                 raise BrokerError(f"Port {self._port} is taken by another process. Name another one, or none: then a free port is chosen.")
-            return self._port, _free_port()
+            return self._port, free_port()
         port, controller = former.get("port", 0), former.get("controller_port", 0)
-        return (port if port and _freed(port) else _free_port(), controller if controller and _freed(controller) else _free_port())
+        return (port if port and _freed(port) else free_port(), controller if controller and _freed(controller) else free_port())
 
     def _stray(self) -> int | None:
         for process in psutil.process_iter(["cmdline"]):
@@ -283,12 +284,6 @@ def _end(pid: int, seconds: float) -> None:
             process.wait(5)
     except psutil.NoSuchProcess:
         pass
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _freed(port: int, seconds: float = 3.0) -> bool:

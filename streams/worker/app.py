@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import uuid
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import faust
 from faust.types.auth import SASLMechanism
 
+from connectors.ports import free_port
 from streams import pipeline
 from streams.errors import ProjectError
 from streams.project import Project
@@ -82,7 +82,7 @@ def make_app(project: Project, steps: Sequence[str], drives: Sequence[Drive], me
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_host="127.0.0.1",
-        web_port=_free_port(),
+        web_port=free_port(),
         web_bind="127.0.0.1",
         logging_config=_LOGGING,
     )
@@ -166,13 +166,6 @@ def _credentials(kafka: dict[str, Any]) -> Any:
             context.load_cert_chain(kafka["ssl_certfile"], kafka.get("ssl_keyfile"), kafka.get("ssl_password"))
         return faust.SSLCredentials(context=context)
     return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 _LOGGING: dict[str, Any] = {

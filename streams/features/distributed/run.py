@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from connectors.flink.rest import ENDED, Job, Rest
+from connectors.ports import free_port
 from streams.errors import BrokerError, ProjectError
 from streams.project import Project
 from streams.sensors import Meter
@@ -91,7 +91,7 @@ def submit_features(project: Project, savepoint: str | None = None) -> tuple[Run
     job = job_plan(project, kafka)
     _ = job.cut  # what cannot be kept equal is refused here, before a JVM starts
     address = project.flink.address
-    port = 0 if address else _free_port()
+    port = 0 if address else free_port()
     cluster = Cluster(
         checkpoints_of(project),
         address,
@@ -171,10 +171,3 @@ def stop_job(project: Project, savepoint: str | None = None) -> str:
     """Stop the project's job with a savepoint; its path."""
     found = running(project)
     return Rest(found.rest).stop(found.job, savepoint)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
