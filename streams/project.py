@@ -67,6 +67,7 @@ class Model:
     score: str = "probability"  # probability, value
     threshold: float = 0.5  # a score at or above it predicts true
     functions: Path | None = None  # user-defined functions of the feature SQL; functions.py when that file is there
+    history_ms: int = 3_600_000  # how far behind its key's newest row a late row may come and still find every row of its windows
 
 
 @dataclass(frozen=True)

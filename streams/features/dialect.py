@@ -194,7 +194,10 @@ class FeatureParser(Parser):
         if self._match(TokenType.L_PAREN):
             window = self._parse_window_body()
         else:  # another window by its name
-            window = self.expression(FeatureWindow(name=self._parse_id_var() or self.raise_error("Expected ( or the name of a window")))
+            other = self._parse_id_var()
+            if other is None:
+                self.raise_error("Expected ( or the name of a window")
+            window = self.expression(FeatureWindow(name=other))
         window.set("alias", name)
         return window.update_positions(token)
 

@@ -28,8 +28,6 @@ INCREMENTAL = frozenset(
         "distinct_count",
     }
 )
-# of these a key keeps sums by bucket instead of rows where OPTIONS(long_windows) asks for it
-INVERTIBLE = frozenset({"count", "sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp"})
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"    state per key: {told['state']}"
         for window, name in zip(keep.spec.windows, keep.names, strict=True):
             seen = _window(keep, window, name, known)
-            yield f"    window {name}: {seen['frame']}" + (f", buckets of {_span(seen['bucket_ms'])}" if seen["bucket_ms"] else "")
+            yield f"    window {name}: {seen['frame']}"
             for way in ("incremental", "rescanned"):
                 if seen[way]:
                     yield f"        {way}: {', '.join(seen[way])}"
@@ -142,7 +140,8 @@ def _keep(keep: Keep, known: Mapping[str, str]) -> dict[str, Any]:
         "unions": sides,
         "columns": len(keep.columns),
         "bytes_per_row": width,
-        "state": f"{held}, about {width} bytes a row",
+        "state": f"{held}, about {width} bytes a row{' on disk' if keep.on_disk else ''}",
+        "on_disk": keep.on_disk,
         "history_ms": keep.spec.history,
     }
 
@@ -169,10 +168,8 @@ def _window(keep: Keep, window: Window, name: str, known: Mapping[str, str]) -> 
         "partition_by": [_plain(key, known) for key in keep.keys],
         "order_by": _plain(keep.order, known) if keep.order is not None else None,
         "frame": _frame(window.frame),
-        "bucket_ms": dict(keep.long_windows).get(name),
         "incremental": fast,
         "rescanned": slow,
-        "bucketable": all(a.function in INVERTIBLE for a in window.aggregates),
     }
 
 

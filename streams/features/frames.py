@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -70,7 +70,7 @@ class Frames:
     named: Mapping[str, FeatureWindow]
     unions: Callable[[exp.Expr], tuple[Node, tuple[Relation, ...]]]
     history_ms: int | None
-    long_windows: Mapping[str, int]
+    long_windows: Set[str]
     wraps: bool = False
     _drafts: dict[Place, _Draft] = field(default_factory=dict)
     _resolved: dict[int, tuple[Place, Frame]] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Frames:
             names = tuple(name for name, _ in draft.windows.values())
             spec = Store(tuple(c.kind.column or Type.STRING for c in columns), windows, self.history_ms)
             refs = tuple(tuple(aggregates.values()) for _, aggregates in draft.windows.values())
-            long = tuple((name, self.long_windows[name.lower()]) for name in names if name.lower() in self.long_windows)
+            long = any(name.lower() in self.long_windows for name in names)
             place = draft.place
             made.append(Keep(place.keys, place.order, place.unions, place.stored, columns, spec, refs, names, long))
         return tuple(made)

@@ -15,7 +15,7 @@ from streams.errors import DriftlineError
 from streams.events.decode import nothing
 from streams.features.plan import Plan
 from streams.features.program import Program
-from streams.features.step import feature_rows, filled, inputs_of, plan_of
+from streams.features.step import ROWS, feature_rows, filled, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
 from streams.step import Input
@@ -41,8 +41,8 @@ class Backfilled:
 class Engine:
     """A plan and its program; gives the feature rows (with the columns a served row has) of each batch."""
 
-    def __init__(self, plan: Plan, inputs: Sequence[Input]) -> None:
-        self.plan, self.program = plan, Program(plan)
+    def __init__(self, plan: Plan, inputs: Sequence[Input], spill: Path | None = None) -> None:
+        self.plan, self.program = plan, Program(plan, spill=spill)
         self._empty = {one.name: nothing(one.schema) for one in inputs}
 
     def rows(self, batch: Batch) -> pa.Table:
@@ -57,7 +57,7 @@ def from_log(
     """Feature rows of all that the log has (or of ranges of it), in event-time order, batch by batch."""
     plan = plan_of(project)
     inputs = inputs_of(project, plan)
-    yield from _tables(plan, inputs, merged(inputs, log_feeds(connection, readers(project, inputs), ranges), progress=progress))
+    yield from _tables(project, plan, inputs, merged(inputs, log_feeds(connection, readers(project, inputs), ranges), progress=progress))
 
 
 def from_files(project: Project, files: Mapping[str, Sequence[str]], progress: Progress = lambda events: None) -> Iterator[pa.Table]:
@@ -74,7 +74,7 @@ def from_files(project: Project, files: Mapping[str, Sequence[str]], progress: P
     feeds: dict[Slot, Iterator[Read]] = {
         (reader.rank, 0): _file_feed(project, reader, files[reader.input.name]) for reader in by_topic.values()
     }
-    yield from _tables(plan, inputs, merged(inputs, feeds, progress=progress))
+    yield from _tables(project, plan, inputs, merged(inputs, feeds, progress=progress))
 
 
 def write(tables: Iterator[pa.Table], path: Path, plan: str = "") -> int:
@@ -121,8 +121,8 @@ def backfill(
     return Backfilled(rows, events, plan_of(project).hash, path)
 
 
-def _tables(plan: Plan, inputs: Sequence[Input], order: Iterator[Taken]) -> Iterator[pa.Table]:
-    engine = Engine(plan, inputs)
+def _tables(project: Project, plan: Plan, inputs: Sequence[Input], order: Iterator[Taken]) -> Iterator[pa.Table]:
+    engine = Engine(plan, inputs, project.state_dir / ROWS)
     for taken in order:
         table = engine.rows(taken.batch)
         if table.num_rows:

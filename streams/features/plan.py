@@ -71,6 +71,9 @@ class Union_:
     columns: tuple[tuple[str, str], ...]
 
 
+LONG_MS = 604_800_000
+
+
 @dataclass(frozen=True)
 class Keep:
     """Rows kept by one key and order, and the windows over them. `refs[w][a]` names the column of aggregate a of window w."""
@@ -83,7 +86,13 @@ class Keep:
     spec: Store
     refs: tuple[tuple[str, ...], ...]
     names: tuple[str, ...]
-    long_windows: tuple[tuple[str, int], ...] = ()
+    long: bool = field(default=False, compare=False)  # OPTIONS(long_windows) names one of its windows
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether its rows live in a file rather than in RAM: some window was declared long, or reaches back more than a week."""
+        spans = [window.frame.start for window in self.spec.windows if not window.frame.rows and window.frame.start is not None]
+        return self.long or max(spans, default=0) > LONG_MS
 
 
 @dataclass(frozen=True)
@@ -232,7 +241,7 @@ def describe(node: Node, depth: int = 0) -> Iterator[str]:
         yield f"{pad}windows"
         for keep in node.keeps:
             by = ", ".join(key.sql for key in keep.keys)
-            yield f"{pad}- keep by {by} order by {keep.order.sql if keep.order else '-'}{'' if keep.stored else ' without the instance'}"
+            yield f"{pad}- keep by {by} order by {keep.order.sql if keep.order else '-'}{'' if keep.stored else ' without the instance'} late by {keep.spec.history}"
             yield from (f"{pad}  column {column.sql} :: {column.kind}" for column in keep.columns)
             for window, refs in zip(keep.spec.windows, keep.refs, strict=True):
                 yield f"{pad}  frame {window.frame}"
@@ -254,7 +263,7 @@ def compile_features(
     timezone: str = "UTC",
     udfs: Udfs | None = None,
     database: str | None = None,
-    history_ms: int | None = 0,
+    history_ms: int | None = 3_600_000,
     overflow: str = "null",
 ) -> Plan:
     """Compile one SELECT against the schemas of its inputs (names, or `database.name`).

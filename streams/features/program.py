@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -37,14 +38,14 @@ class Program:
     """Runs one plan. Not for several threads at once.
 
     `finished`: the one batch to come is all there will ever be, and each window takes its rows in the order of its own ORDER BY, whatever
-    the order they came in, as a batch engine does.
+    the order they came in, as a batch engine does. `spill`: a folder for the rows of long windows, which live in RAM without it.
     """
 
-    def __init__(self, plan: Plan, *, finished: bool = False) -> None:
+    def __init__(self, plan: Plan, *, finished: bool = False, spill: Path | None = None) -> None:
         self.plan = plan
         self._engine = Engine(plan.udfs, _scalars(plan))
         self._runners: list[Runner] = []
-        self._root = assemble(plan, self._engine, self._runners, finished)
+        self._root = assemble(plan, self._engine, self._runners, finished, spill)
 
     def process(self, batch: Batch) -> Answer:
         """Answer the driving rows of a batch, in their order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -171,7 +172,7 @@ class Needs:
         return Needs.of([*keep.keys, keep.order, *keep.columns])
 
 
-def assemble(plan: Plan, engine: Engine, runners: list[Runner], finished: bool) -> Runner:
+def assemble(plan: Plan, engine: Engine, runners: list[Runner], finished: bool, spill: Path | None) -> Runner:
     """The runners of a plan, those that others read first; gives the one of the root. Equal nodes share a runner."""
     shared: dict[tuple[Node, frozenset[str] | None], Runner] = {}
 
@@ -213,7 +214,7 @@ def assemble(plan: Plan, engine: Engine, runners: list[Runner], finished: bool) 
             for union in keep.unions:
                 names = dict(union.columns)
                 unions[keep, union] = build(union.node, frozenset(names[ref] for ref in Needs.keep(keep)))
-        return WindowedRunner(node, child, unions, engine, plan, finished)
+        return WindowedRunner(node, child, unions, engine, plan, finished, spill)
 
     return build(plan.root, None)
 

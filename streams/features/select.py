@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -53,7 +53,7 @@ class Selects:
     udfs: Udfs
     database: str | None
     history_ms: int | None
-    long_windows: Mapping[str, int]
+    long_windows: Set[str]
     wraps: bool
     seen_windows: set[str] = field(default_factory=set)
     _joins: int = 0
@@ -301,17 +301,16 @@ def _unprefixed(scalar: Scalar, prefix: str) -> Scalar:
     return Scalar(sql, scalar.kind, refs, scalar.column.removeprefix(prefix) if scalar.column else None)
 
 
-def _long_windows(options: Mapping[str, str], refusals: Refusals) -> dict[str, int]:
-    """`w1:1h,w2:1d` to milliseconds a bucket; a number alone is rows or milliseconds."""
-    found: dict[str, int] = {}
+def _long_windows(options: Mapping[str, str], refusals: Refusals) -> set[str]:
+    """The windows of `w1:1h,w2:1d`. The bucket is checked and not needed: no window here is added up anew for an event."""
+    found: set[str] = set()
     for item in filter(None, (part.strip() for part in options.get("long_windows", "").split(","))):
         name, _, size = item.partition(":")
         size = size.strip().lower() or "1d"
         digits, unit = size.rstrip("smhd"), size.lstrip("0123456789")
-        scale = {"": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}.get(unit)
-        if not digits.isdigit() or scale is None or int(digits) == 0:
+        if not digits.isdigit() or unit not in ("", "s", "m", "h", "d") or int(digits) == 0:
             raise refusals.place(None, None, f"long_windows = '{item}'", "window:size, as in w:1h")
-        found[name.strip().lower()] = int(digits) * scale
+        found.add(name.strip().lower())
     return found
 
 
@@ -333,7 +332,7 @@ def build(
     long_windows = _long_windows(statement.options, refusals)
     selects = Selects(schemas, refusals, Zone(timezone), udfs, database, history_ms, long_windows, overflow == "wrap")
     level = selects.query(statement.query, {})
-    for name in long_windows:
+    for name in sorted(long_windows):
         if name not in selects.seen_windows:
             raise refusals.place(
                 None, None, f"long_windows of {name}", "a window of the WINDOW clause", did_you_mean(name, selects.seen_windows)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLAN = "_plan"  # column of a feature row: the first 12 hex digits of the plan's hash
 PLAN_DIGITS = 12
+ROWS = "rows"  # folder of the rows of long windows, in the project's state
 
 
 class Features:
@@ -64,20 +65,21 @@ class Features:
 
 def reach(plan: Plan) -> dict[str, dict[str, int | None]]:
     """By input, the windows over its rows and how far each goes back: milliseconds, None where it counts rows or has no end."""
-    from streams.features.plan import Join, Scan, Single, Windowed, walk
+    from streams.features.plan import Scan, Single, Windowed, children, walk
 
     def rows_of(node: Node) -> str | None:
         """The input whose rows they are; what is joined to them comes from elsewhere."""
         while not isinstance(node, Scan):
             if isinstance(node, Single):
                 return None
-            node = node.left if isinstance(node, Join) else node.child
+            node = children(node)[0]  # the driving path
         return node.table
 
     found: dict[str, dict[str, int | None]] = {}
     for node in walk(plan.root):
         for keep in node.keeps if isinstance(node, Windowed) else ():
-            tables = {rows_of(inner) for inner in (node.child, *(union.node for union in keep.unions))}
+            inners = (children(node)[0], *(union.node for union in keep.unions))
+            tables = {rows_of(inner) for inner in inners}
             for table in tables - {None}:
                 for name, window in zip(keep.names, keep.spec.windows, strict=True):
                     found.setdefault(str(table), {})[name] = None if window.frame.rows else window.frame.start
@@ -110,7 +112,9 @@ def build(project: Project) -> Features:
 
     plan = plan_of(project)
     inputs = inputs_of(project, plan)
-    return Features(Program(plan), plan, inputs, project.topic("features"), width(project), project.promotion.in_step)
+    return Features(
+        Program(plan, spill=project.state_dir / ROWS), plan, inputs, project.topic("features"), width(project), project.promotion.in_step
+    )
 
 
 def inputs_of(project: Project, plan: Plan) -> tuple[Input, ...]:
@@ -131,4 +135,11 @@ def plan_of(project: Project) -> Plan:
     from streams.features.udf import of_project
 
     udfs = of_project(project.root, project.model.functions)
-    return compile_features(project.features_sql, project.schemas, path=str(project.model.features), timezone=project.timezone, udfs=udfs)
+    return compile_features(
+        project.features_sql,
+        project.schemas,
+        path=str(project.model.features),
+        timezone=project.timezone,
+        udfs=udfs,
+        history_ms=project.model.history_ms,
+    )

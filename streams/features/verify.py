@@ -19,7 +19,7 @@ from connectors.kafka.columns import Records
 from streams.events.late import ledger
 from streams.features.offline import Engine
 from streams.features.plan import Plan
-from streams.features.step import PLAN, PLAN_DIGITS, inputs_of, plan_of
+from streams.features.step import PLAN, PLAN_DIGITS, ROWS, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
 from streams.types import OFFSET, PARTITION, TIME, Int64, Position, Type
@@ -93,7 +93,7 @@ def verify(
         if not commits:
             return Verified(0, 0, 0, dict.fromkeys(REASONS, 0), plan.hash)
         begin, cut = _start(consumer.beginning_offsets, commits)
-        engine, tally = Engine(plan, inputs), _Tally(plan, project.topic(str(plan.driving)), [], None)
+        engine, tally = Engine(plan, inputs, project.state_dir / ROWS), _Tally(plan, project.topic(str(plan.driving)), [], None)
         tally.late = [(one["time"], one["behind_ms"]) for one in ledger(connection, project.topic("late"))]
         if last is not None:
             ends = {(one.topic, one.partition): one.end for commit in commits for one in commit.ranges}

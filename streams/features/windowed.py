@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +33,13 @@ class _Input:
 
 
 class _KeepRunner:
-    def __init__(self, keep: Keep, inputs: list[_Input], index: KeyIndex, plan: Plan, finished: bool) -> None:
+    def __init__(self, keep: Keep, inputs: list[_Input], index: KeyIndex, plan: Plan, finished: bool, spill: Path | None) -> None:
         self._finished = finished
         self.keep = keep
         self.inputs = inputs
         self.index = index
         udafs = {name: udf.udaf for name, udf in plan.udfs.aggregates.items()} | {"_rows": rows_udaf()}
-        self.kernel = WindowKernel(keep.spec, udafs, timezone=_zone(plan.timezone))
+        self.kernel = WindowKernel(keep.spec, udafs, timezone=_zone(plan.timezone), spill=spill if keep.on_disk else None)
         self._types = [column.kind.column or Type.STRING for column in keep.columns]
 
     def run(self, found: Found, evaluated: Mapping[int, Mapping[str, pa.Array]]) -> dict[str, pa.Array]:
@@ -88,7 +89,14 @@ class WindowedRunner:
     """All windows of one SELECT."""
 
     def __init__(
-        self, node: Windowed, child: Runner, unions: Mapping[tuple[Keep, Union_], Runner], engine: Engine, plan: Plan, finished: bool
+        self,
+        node: Windowed,
+        child: Runner,
+        unions: Mapping[tuple[Keep, Union_], Runner],
+        engine: Engine,
+        plan: Plan,
+        finished: bool,
+        spill: Path | None,
     ) -> None:
         self._child = child
         self._queries: list[_Input] = []
@@ -108,7 +116,7 @@ class WindowedRunner:
                 asked = [(ref, scalar) for ref, scalar in zip(refs_of[keep], _asked(keep), strict=True)]
                 inputs.append(_Input(runner, engine.query(list(dict(asked).items()), kinds), names, refs_of[keep]))
             index = self._indexes.setdefault(keep.keys, KeyIndex())
-            self._keeps.append(_KeepRunner(keep, inputs, index, plan, finished))
+            self._keeps.append(_KeepRunner(keep, inputs, index, plan, finished, spill))
         results = {
             ref: Kind(str(aggregate.type))
             for keep in node.keeps

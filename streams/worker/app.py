@@ -45,7 +45,7 @@ def run_steps(project: Project, steps: Sequence[str]) -> None:
         meter = Meter()
         drives = [_drive(project, step, meter, stack) for step in steps if step in pipeline.DRIVEN]
         app = make_app(project, steps, drives, meter)
-        worker = faust.Worker(app, loglevel="WARNING", loop=None, quiet=True, redirect_stdouts=False, logging_config=_LOGGING)
+        worker = faust.Worker(app, loglevel="INFO", loop=None, quiet=True, redirect_stdouts=False, logging_config=_LOGGING)
         try:
             worker.execute_from_commandline()
         finally:

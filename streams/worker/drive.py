@@ -37,11 +37,13 @@ class Drive:
         failures = 0
         while not self._stopping:
             if not self._membership.is_active:
+                log.info("%s stands by: another worker drives this step; this one takes over when it ends", self.step)
                 self._sensor.on_state(self.step, "standby", "another worker drives this step; this one takes over when it ends")
                 while not self._stopping and not await loop.run_in_executor(self._reading, self._membership.wait, 0.5):
                     pass
                 if self._stopping:
                     break
+                log.info("%s: this worker drives the step from now on", self.step)
             try:
                 await self._drive_once(loop, channel)
                 failures = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -44,6 +46,7 @@ class Frame:
         return f"{same} AND i.ts - j.ts BETWEEN {self.end} AND {self.start}"
 
 
+SPILL = Path(tempfile.gettempdir())  # of windows that are declared long
 FRAMES = st.builds(
     lambda rows, start, end, by: Frame(rows, max(start, end), end, by),
     st.booleans(),
@@ -61,7 +64,7 @@ def table(schema: dict[str, Type], rows: list[tuple[Any, ...]]) -> pa.Table:
 
 def answer(plan: Plan, tables: dict[str, pa.Table], order: dict[str, list[int]], cuts: list[int], moves: bool) -> pa.Table:
     """All rows in their order, cut after these places; the state moves to a new program at each cut where `moves`."""
-    program, found, before = Program(plan), [], 0
+    program, found, before = Program(plan, spill=SPILL), [], 0
     total = sum(len(places) for places in order.values())
     for cut in [*sorted(set(cuts)), total]:
         if cut <= before:
@@ -74,7 +77,7 @@ def answer(plan: Plan, tables: dict[str, pa.Table], order: dict[str, list[int]],
         found.append(program.process(Batch(inside, at)).table)
         if moves:
             state = program.snapshot()
-            program = Program(plan)
+            program = Program(plan, spill=SPILL)
             program.restore(state)
         before = cut
     return pa.concat_tables(found) if found else pa.table({})
@@ -101,15 +104,21 @@ def expected(frames: list[Frame], rows: pa.Table) -> list[tuple[Any, ...]]:
     return [(pos, *by_row[pos]) for pos in sorted(by_row)]
 
 
-@given(st.lists(ROW, max_size=14), st.lists(FRAMES, min_size=1, max_size=3), st.lists(st.integers(0, 14), max_size=5), st.booleans())
+@given(
+    st.lists(ROW, max_size=14),
+    st.lists(FRAMES, min_size=1, max_size=3),
+    st.lists(st.integers(0, 14), max_size=5),
+    st.booleans(),
+    st.sampled_from(["", " OPTIONS(long_windows = 'w0:1h')"]),
+)
 @settings(max_examples=60)
-def test_windows_are_those_of_sql(rows: list[tuple[Any, ...]], frames: list[Frame], cuts: list[int], moves: bool) -> None:
+def test_windows_are_those_of_sql(rows: list[tuple[Any, ...]], frames: list[Frame], cuts: list[int], moves: bool, option: str) -> None:
     given_rows = table(SCHEMA, [(i, *row) for i, row in enumerate(rows)])
     asked = ", ".join(
         f"sum(v) OVER w{i} AS s{i}, count(v) OVER w{i} AS c{i}, avg(n) OVER w{i} AS a{i}, min(v) OVER w{i} AS l{i}, max(n) OVER w{i} AS h{i}, count(*) OVER w{i} AS r{i}"
         for i in range(len(frames))
     )
-    sql = f"SELECT pos, {asked} FROM t WINDOW {', '.join(f'w{i} AS ({frame.clause})' for i, frame in enumerate(frames))}"
+    sql = f"SELECT pos, {asked} FROM t WINDOW {', '.join(f'w{i} AS ({frame.clause})' for i, frame in enumerate(frames))}{option}"
     plan = compile_features(sql, {"t": SCHEMA}, history_ms=None)
     found = answer(plan, {"t": given_rows}, {"t": list(range(len(rows)))}, cuts, moves)
     wished = expected(frames, given_rows) if rows else []

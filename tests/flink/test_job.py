@@ -56,7 +56,9 @@ def test_every_event_has_its_row(broker: str, tmp_path: Path, start: Callable[[P
     assert_whole(project, good)
 
 
-@pytest.mark.xfail(reason="with a parallelism above one, and after a restore, some rows wait for ever for a column", run=False, strict=False)
+@pytest.mark.xfail(
+    reason="with a parallelism above one, and after a restore, some rows wait for ever for a column", run=False, strict=False
+)
 def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
     project = make(tmp_path / "shop", broker)
     good = feed(project, range(6_000))

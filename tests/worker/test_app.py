@@ -82,7 +82,7 @@ def read(project: Project, topic: str) -> list[tuple[int, bytes | None]]:
 def wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < deadline, "it did not come in time"
+        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
         time.sleep(0.1)
 
 
@@ -116,14 +116,13 @@ def test_killed_at_any_moment_it_gives_what_an_undisturbed_run_gives(make_projec
     assert rows(torn) == rows(whole)
 
 
-@pytest.mark.xfail(reason="the second worker does not take over within two minutes", run=False, strict=False)
 def test_a_second_worker_stands_by_and_takes_over(make_project: Callable[..., Project]) -> None:
     project = make_project()
     produce(project, range(2))
     first = start(project)
     wait_for(lambda: len(read(project, "features")) == 100)
     second = start(project)
-    wait_for(lambda: "stands by" in (project.root / "log").read_text())
+    wait_for(lambda: (project.root / "log").read_text().count("stands by") == 2)  # the first one did, until it was chosen
     first.kill()
     first.wait()
     produce(project, range(2, 4))

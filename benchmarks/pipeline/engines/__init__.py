@@ -65,7 +65,9 @@ def _driftline(processing: str) -> Callable[[str, Job], list[str]]:
         (job.folder / "driftline.toml").write_text(PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing))
         (job.folder / "features.sql").write_text(FEATURES)
         project = load_project(job.folder)
-        ensure_topics(project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in (job.topic, job.out)})
+        ensure_topics(
+            project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in (job.topic, job.out)}
+        )
         return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder)]
 
     return command

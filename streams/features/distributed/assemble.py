@@ -70,7 +70,8 @@ class Assemble:
             self._early.append(_of(piece, left))
 
     def _leave(self, rows: _Waiting) -> Sent:
-        table, seen = rows.table, {}
+        table = rows.table
+        seen: dict[str, pa.ChunkedArray] = {}
         for task in range(len(self._job.cut.tasks)):
             mine = [piece for piece in rows.pieces if piece.task == task]
             order = pa.array(np.argsort(np.concatenate([piece.offsets for piece in mine])))

@@ -114,7 +114,7 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> A
 
     def to_row(message: bytes) -> Any:
         found = unpack(message)
-        return batch(found.topic, found.keys, found.values, found.times)  # type: ignore[union-attr]
+        return batch(found.topic, found.keys, found.values, found.times)  # type: ignore[union-attr,arg-type]
 
     written = arrived.union(order).union(rows).map(to_row, output_type=BATCH).name("write")
     return sink(tables, written, sorted(job.topics.values()), java, group)

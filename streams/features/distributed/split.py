@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from streams.errors import FeatureError
+from streams.features.kinds import Kind
 from streams.features.plan import Filter, Join, Keep, Limit, Node, Plan, Project, Scan, Windowed, walk
 from streams.features.relation import Field
 from streams.features.scalar import Scalar, column
@@ -52,7 +53,8 @@ def cut(plan: Plan) -> Cut:
     base = _base(root)
     asked = _asked(root)
     base_refs = tuple(f for f in _refs(base) if f.ref in asked)
-    tasks, above = [], [node for node in _driving(root) if isinstance(node, (Join, Windowed))]
+    tasks: list[Task] = []
+    above = [node for node in _driving(root) if isinstance(node, (Join, Windowed))]
     for node in reversed(above):
         for branch in _branches(node):
             if isinstance(branch, Join) or asked & {f.ref for f in _added(branch)}:
@@ -129,7 +131,7 @@ def _added(node: Node) -> tuple[Field, ...]:
     return tuple(Field(ref, ref, kind) for keep in node.keeps for ref, kind in _aggregates(keep))
 
 
-def _aggregates(keep: Keep) -> Iterator[tuple[str, object]]:
+def _aggregates(keep: Keep) -> Iterator[tuple[str, Kind]]:
     from streams.features.kinds import Kind
 
     for window, refs in zip(keep.spec.windows, keep.refs, strict=True):
@@ -195,8 +197,8 @@ def _pruned(node: Node, needs: frozenset[str]) -> Node:
         child = node.left if isinstance(node, Join) else node.child
         if not needs & {f.ref for f in _added(node)}:
             return _pruned(child, needs)
-        below = _pruned(child, needs | _needs(node))
-        return replace(node, left=below) if isinstance(node, Join) else replace(node, child=below)
+        under = _pruned(child, needs | _needs(node))
+        return replace(node, left=under) if isinstance(node, Join) else replace(node, child=under)
     return node
 
 

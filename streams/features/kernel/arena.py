@@ -18,6 +18,8 @@ class Arena:
         self.width = width
         self.ledger: Int64 = np.full(LEDGER, -1, np.int64)
         self.ledger[FREE] = self.ledger[TOTAL] = 0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder, prefix="rows-") if folder is not None else None  # noqa: SIM115
         self.array: Int64 = np.empty(0, np.int64)
         self.reserve(64)
