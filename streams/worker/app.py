@@ -113,7 +113,9 @@ def _frame(app: faust.App, drive: Drive) -> None:
         async def _run(self) -> None:
             try:
                 await drive.run(channel)
-            except Exception as error:  # whatever it is, a process whose step has ended for good must end too
+            except BaseException as error:  # whatever it is, a process whose step has ended for good must end too
+                if self.should_stop:
+                    raise
                 log.critical("%s: %s", drive.step, error)
                 await app.crash(error)
                 raise
@@ -168,11 +170,28 @@ def _credentials(kafka: dict[str, Any]) -> Any:
     return None
 
 
+class Sparing(logging.Filter):
+    """Clients say the same many times a second while a broker is gone: of each of their loggers one line in five seconds is enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(("kafka", "aiokafka")):
+            return True
+        if record.created < self._next.get(record.name, 0):
+            return False
+        self._next[record.name] = record.created + 5
+        return True
+
+
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"sparing": {"()": Sparing}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["sparing"]}},
     "root": {"level": "WARNING", "handlers": ["stderr"]},
     "loggers": {"streams": {"level": "INFO"}, "kafka.net.selector": {"level": "ERROR"}},  # it warns of every busy moment
 }

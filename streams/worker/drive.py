@@ -92,7 +92,7 @@ class Drive:
                 fetched = await loop.run_in_executor(self._reading, worker.wait, worker.patience)
                 if self._failure.done():
                     break
-                await channel.send(value=(worker, fetched))
+                await self._send(channel, (worker, fetched))
             if self._failure.done():
                 self._failure.result()
         finally:
@@ -102,6 +102,14 @@ class Drive:
             # after the work that is under way: it still uses the clients
             await loop.run_in_executor(self._working, worker.close)
             self._sensor.on_state(self.step, "stopped")
+
+    async def _send(self, channel: Any, message: tuple[Worker, list[Fetched]]) -> None:
+        """Faust empties its channels when it loses its own group, and ends who waits to send; the worker has kept what was in them."""
+        try:
+            await channel.send(value=message)
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise
 
     async def _pause(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
