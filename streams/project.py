@@ -126,6 +126,7 @@ class Engine:
 class Flink:
     address: str | None = None  # host:port of a cluster's REST end; None: a mini-cluster in the process
     parallelism: int = 1  # task slots the job takes
+    buckets: int = 8  # of keys, for each window store and join; what spreads over the slots. Another number needs a job without a state
     checkpoint_every_ms: int = 10_000
     checkpoints: str | None = None  # a URL; None: a folder under .driftline
 

@@ -68,7 +68,7 @@ def _nothing_behind(consumer: ColumnarConsumer, job: JobPlan, slot: Slot, read: 
     return False
 
 
-def job_plan(project: Project, kafka: Mapping[str, Any], buckets: int | None = None) -> JobPlan:
+def job_plan(project: Project, kafka: Mapping[str, Any]) -> JobPlan:
     """What the stages must know of a project, with the partitions its topics have now."""
     from streams import pipeline
     from streams.features.step import build
@@ -84,8 +84,7 @@ def job_plan(project: Project, kafka: Mapping[str, Any], buckets: int | None = N
     finally:
         consumer.close()
     topics = {name: project.topic(name) for name in ("features", "commits", "dead-letters", "late")}
-    count = buckets or max(4, 2 * project.flink.parallelism)
-    return JobPlan(step.plan, readers, starts, topics, count, project.partitions)
+    return JobPlan(step.plan, readers, starts, topics, project.flink.buckets, project.partitions)
 
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:

@@ -21,7 +21,7 @@ class JobPlan:
     readers: tuple[Reader, ...]
     starts: Mapping[Slot, int]
     topics: Mapping[str, str]  # features, commits, dead-letters, late
-    buckets: int = 8
+    buckets: int
     partitions: int = 1  # of the features topic
 
     @cached_property

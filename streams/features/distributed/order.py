@@ -40,10 +40,8 @@ class Order:
 
     def tick(self, quiet: Quiet) -> Sent:
         """Go on without the partitions that are quiet, when rows wait for them."""
-        if holding := self._merge.holding():
-            progress = self._merge.progress()
-            if idle := quiet({slot: progress[slot].read for slot in holding}):
-                yield from self._turn(idle)
+        if self._merge.rows and (idle := quiet({slot: one.read for slot, one in self._merge.progress().items()})):
+            yield from self._turn(idle)
 
     def end(self) -> Sent:
         """No more records will come: take all that waits."""

@@ -127,7 +127,6 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     rest, meter = Rest(found.rest), Meter()
-    say("Features on Flink are experimental: rows may wait for ever after a restore. The embedded engine is the one to rely on.")
     say(f"Job {found.job} runs on Flink at http://{found.rest}; its state is in {checkpoints_of(project)}.")
     answered = time.monotonic()
     while not stopping.wait(WATCH_S):
