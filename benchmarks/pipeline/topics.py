@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 import pyarrow as pa
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.pipeline.workload import COLUMNS
@@ -62,6 +62,22 @@ class Rows:
         return pa.table({name: [row[name] for row in rows] for name in ("i", *COLUMNS)})
 
 
+def await_quiet(bootstrap: str, topic: str, records: int, deadline: float) -> None:
+    """Wait until the topic has grown by so many records and rests, without reading it: a reader here would take a core from the engine."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-{time.time_ns()}", "isolation.level": "read_uncommitted"})
+    before, since = 0, time.time()
+    try:
+        while time.time() < deadline:
+            now = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(PARTITIONS))
+            if now != before:
+                before, since = now, time.time()
+            if before and time.time() - since > (2 if before >= records else 15):
+                return
+            time.sleep(0.25)
+    finally:
+        consumer.close()
+
+
 def follow(bootstrap: str, topic: str, rows: Rows) -> Iterator[int]:
     """Collect what is committed; yields how many rows there are after each poll."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-{time.time_ns()}", "auto.offset.reset": "earliest", "isolation.level": "read_committed",
@@ -69,7 +85,8 @@ def follow(bootstrap: str, topic: str, rows: Rows) -> Iterator[int]:
     consumer.subscribe([topic])
     try:
         while True:
-            for message in consumer.consume(5000, timeout=0.02):
+            first = consumer.poll(0.02)  # `consume` alone would wait until it has as many as it was asked for
+            for message in [] if first is None else [first, *consumer.consume(5000, timeout=0)]:
                 if message.error() is not None or message.value() is None or ("pathway_diff", b"-1") in (message.headers() or ()):
                     continue
                 for value in message.value().split(b"\n"):  # Pathway writes the rows one commit gave a card as one record
