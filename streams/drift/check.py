@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, population_stability
-from streams.drift.performance import SCORES, SUMS, UNIT, Measured
+from streams.drift.performance import SCORES, SUMS, UNIT, Measured, expected_intervals, intervals, promises
 from streams.drift.reference import SHARE_FLOOR, FeatureReference, Reference
 from streams.drift.sketch import coarse
 from streams.types import Int64
@@ -147,16 +147,17 @@ def _twenty(scores: Int64) -> list[int]:
     return [int(one) for one in scores.reshape(20, -1).sum(axis=1)]
 
 
-def performance_check(window: Window, reference: Reference | None, limits: Limits) -> dict[str, Any]:
-    """Measured quality of what served, and whether the serving version's gap is beyond its limit."""
+def performance_check(window: Window, reference: Reference | None, limits: Limits, blocks: Sequence[Window] = ()) -> dict[str, Any]:
+    """Measured quality of what served, and whether the serving version's gap is beyond its limit; `blocks` (days) give the intervals."""
     current = window.current.numbers()
     limit = limits.threshold if limits.threshold is not None else (reference.gap_limit if reference else None)
     gap = current["gap"]
     decayed = bool(limit is not None and gap is not None and window.current.rows >= limits.min_rows and abs(gap) > limit)
     segments: dict[str, dict[str, Any]] = {}
     for (name, word), sums in sorted(window.segments.items()):
-        segments.setdefault(name, {})[word] = Measured(sums).numbers() | {"auc": None}
-    served = window.served.numbers()
+        band = intervals([Measured(one.segments[name, word]) for one in blocks if (name, word) in one.segments])
+        segments.setdefault(name, {})[word] = Measured(sums).numbers() | {"auc": None} | band
+    served = window.served.numbers() | intervals([one.served for one in blocks])
     return {
         "kind": "performance",
         "rows": window.served.rows,
@@ -165,23 +166,17 @@ def performance_check(window: Window, reference: Reference | None, limits: Limit
             "current": current,
             "limit": limit,
             "decayed": decayed,
-            "estimated": _estimated(window),
+            "estimated": _estimated(window) | expected_intervals([one.scores for one in blocks]),
             "reference": dict(reference.performance) if reference else None,
         },
         "segments": segments,
     }
 
 
-def _estimated(window: Window) -> Mapping[str, float | None]:
+def _estimated(window: Window) -> dict[str, float | None]:
     """Log loss, Brier and rate that the scores promise if they are calibrated, before the labels come."""
     rows = int(window.scores.sum())
     if not rows:
         return {"log_loss": None, "brier": None, "predicted": None, "accuracy": None}
-    p = (np.arange(SCORES) + 0.5) / SCORES
-    loss = -(p * np.log(p) + (1 - p) * np.log(1 - p))
-    return {
-        "log_loss": float((window.scores * loss).sum() / rows),
-        "brier": float((window.scores * p * (1 - p)).sum() / rows),
-        "predicted": float((window.scores * p).sum() / rows),
-        "accuracy": window.estimated / UNIT / rows,
-    }
+    found: dict[str, float | None] = {name: float((window.scores * promise).sum() / rows) for name, promise in promises().items()}
+    return found | {"accuracy": window.estimated / UNIT / rows}

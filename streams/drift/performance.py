@@ -5,10 +5,12 @@ Losses are summed as integers of 2^-32 (34.5 at most a row, so 60 million rows f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from streams.types import Int64
 
@@ -19,6 +21,7 @@ SCORES = 1000
 UNIT = 2.0**32
 TINY = 1e-15
 SUMS = 5  # rows, labelled true, score, log loss, squared error
+BLOCKS = 4  # of rows that an interval asks for at least
 
 
 def log_loss(scores: Float64, labels: Bool) -> Float64:
@@ -92,6 +95,56 @@ def area(bins: Int64) -> float | None:
         return None
     below = np.cumsum(negative) - negative
     return float((positive * below).sum() + 0.5 * (positive * negative).sum()) / pairs
+
+
+def intervals(blocks: Sequence[Measured]) -> dict[str, float]:
+    """The 95% interval of each number of all blocks together, as `log_loss_low`, `log_loss_high` and so on.
+
+    Rows of one day are alike, so the interval comes from leaving out one block at a time (jackknife), not from rows taken for
+    independent. Empty with fewer than four blocks that have rows; without `auc` where a block less would leave one class only.
+    """
+    blocks = [one for one in blocks if one.rows]
+    if len(blocks) < BLOCKS:
+        return {}
+    sums = np.stack([one.sums for one in blocks])
+    whole, rest = sums.sum(axis=0), sums.sum(axis=0) - sums
+    found: dict[str, float] = {}
+    for name, place, unit in (("observed", 1, 1.0), ("predicted", 2, UNIT), ("log_loss", 3, UNIT), ("brier", 4, UNIT)):
+        found |= _interval(name, float(whole[place] / unit / whole[0]), rest[:, place] / unit / rest[:, 0])
+    bins = np.sum([one.bins for one in blocks], axis=0)
+    value, without = area(bins), [area(bins - one.bins) for one in blocks]
+    known = [one for one in without if one is not None]
+    if value is not None and len(known) == len(blocks):
+        found |= _interval("auc", value, np.array(known))
+    return found
+
+
+def expected_intervals(blocks: Sequence[Int64]) -> dict[str, float]:
+    """The same of what scores promise; `blocks` are their counts by bin."""
+    blocks = [one for one in blocks if one.any()]
+    if len(blocks) < BLOCKS:
+        return {}
+    counts = np.stack(blocks)
+    rest = counts.sum(axis=0) - counts
+    found: dict[str, float] = {}
+    for name, promise in promises().items():
+        value = float((counts.sum(axis=0) * promise).sum() / counts.sum())
+        found |= _interval(name, value, (rest * promise).sum(axis=1) / rest.sum(axis=1))
+    return found
+
+
+def _interval(name: str, value: float, without: Float64) -> dict[str, float]:
+    blocks = len(without)
+    error = float(np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum()))
+    reach = float(special.stdtrit(blocks - 1, 0.975)) * error
+    low, high = value - reach, value + reach
+    return {f"{name}_low": max(low, 0.0), f"{name}_high": high if name == "log_loss" else min(high, 1.0)}
+
+
+def promises() -> dict[str, Float64]:
+    """By score bin, what a calibrated model expects of its own answer before any label."""
+    p = (np.arange(SCORES) + 0.5) / SCORES
+    return {"log_loss": -(p * np.log(p) + (1 - p) * np.log(1 - p)), "brier": p * (1 - p), "predicted": p}
 
 
 def estimated_accuracy(scores: Float64, threshold: float) -> Float64:

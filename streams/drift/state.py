@@ -13,11 +13,12 @@ import pyarrow as pa
 from streams.drift.alarm import Rule, Streak, judge
 from streams.drift.check import Limits, Window, data_check, performance_check, prediction_check, quality_check
 from streams.drift.mutes import ROLE
-from streams.drift.performance import SCORES, SUMS, UNIT, Measured, estimated_accuracy, score_bins
+from streams.drift.performance import BLOCKS, SCORES, SUMS, UNIT, Measured, estimated_accuracy, score_bins
 from streams.drift.reference import Reference
 from streams.drift.triggers import Triggers, wanted
 from streams.types import TIME, Int64
 
+DAY = 86_400_000
 SEGMENT_VALUES = 200  # values of a segment that are told apart; later ones are not measured apart
 
 
@@ -26,6 +27,7 @@ class State:
 
     def __init__(self, every: int, window: int, threshold: float, segments: tuple[str, ...]) -> None:
         self.every, self.window, self.threshold, self.segments = every, window, threshold, segments
+        self.block = DAY if window >= BLOCKS * DAY else every  # rows that are alike, as far as an interval knows
         self.clock: int | None = None
         self.first: int | None = None
         self.first_due: int | None = None
@@ -127,11 +129,13 @@ class State:
         start = end - self.window
         limits = replace(limits, ignore=limits.ignore | {name for name, until in self.mutes.items() if end < until})
         window = Window(self._no_features())
+        days: dict[int, Window] = {}
         for bucket in sorted(self.parts):
             if (bucket + 1) * self.every <= start:
                 del self.parts[bucket]
             elif bucket * self.every < end:
                 window.plus(self.parts[bucket])
+                days.setdefault(bucket * self.every // self.block, Window(np.zeros(0, np.int64))).plus(self.parts[bucket])
         records: list[dict[str, Any]] = []
         alarms: dict[str, str] = {}
         if self.reference is not None and window.feature_rows >= limits.min_rows:
@@ -139,7 +143,7 @@ class State:
             records.append(self._quality(window, limits, rule, end, alarms))
         if self.reference is not None and window.scores.any():
             records.append(prediction_check(window, self.reference, limits))
-        performance = performance_check(window, self.reference, limits)
+        performance = performance_check(window, self.reference, limits, list(days.values()))
         numbers = performance["performance"]
         if self._judge(rule, "decay", numbers["decayed"], end):
             gap = numbers["current"]["gap"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from streams.drift.alarm import Rule, Streak, judge
-from streams.drift.performance import Measured
+from streams.drift.performance import Measured, expected_intervals, intervals
 from streams.drift.triggers import Triggers, wanted
 
 
@@ -55,3 +55,32 @@ def test_a_run_is_asked_for_only_by_triggers_that_are_on() -> None:
     assert wanted(Triggers(frozenset({"schedule"}), every=10), {}, 9, 0, 0) is None
     assert wanted(Triggers(frozenset({"schedule"}), every=10), {}, 10, 0, 0) is not None
     assert wanted(Triggers(frozenset({"data"}), new_labels=3), {}, 10, 0, 3) is not None
+
+
+def test_intervals_cover_what_days_of_the_same_world_give() -> None:
+    """Days differ among each other, as weather makes them; the interval of a week holds the truth about as often as it says."""
+    rng = np.random.default_rng(11)
+    covered = dict.fromkeys(("observed", "log_loss", "brier", "auc"), 0)
+    weeks, far = 120, []
+    for _ in range(weeks):
+        days = []
+        for lean in rng.normal(0, 0.5, 7):
+            scores = rng.beta(2, 6, 300)
+            chance = 1 / (1 + np.exp(-(np.log(scores / (1 - scores)) + lean)))
+            days.append(Measured.of(scores, rng.random(300) < chance))
+        found, whole = intervals(days), Measured()
+        for day in days:
+            whole.plus(day)
+        far.append((found, whole.numbers()))
+    for name in covered:
+        truth = float(np.mean([float(numbers[name] or 0.0) for _, numbers in far]))
+        covered[name] = sum(found[f"{name}_low"] <= truth <= found[f"{name}_high"] for found, _ in far)
+        assert all(found[f"{name}_low"] <= float(numbers[name] or 0.0) <= found[f"{name}_high"] for found, numbers in far)
+    assert all(0.88 * weeks <= number for number in covered.values()), covered
+
+
+def test_few_days_have_no_interval() -> None:
+    day = Measured.of(np.array([0.2, 0.7]), np.array([False, True]))
+    assert intervals([day, day, Measured(), day]) == {}
+    assert intervals([day] * 4)["log_loss_low"] == pytest.approx(float(day.numbers()["log_loss"] or 0.0))
+    assert expected_intervals([np.zeros(1000, np.int64)] * 5) == {}
