@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 from streamlit import config
@@ -12,6 +14,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
 import dashboard.pages  # noqa: F401 - what the first session would otherwise wait for
+from dashboard import actions
 from dashboard.desk import opened
 from streams.errors import DriftlineError
 
@@ -21,10 +24,13 @@ def main() -> None:
     parser.add_argument("project", type=Path, help="the project's folder")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of driftline.toml")
     given = parser.parse_args()
     os.environ["DRIFTLINE_PROJECT"] = str(given.project.resolve())
+    os.environ["DRIFTLINE_SETTINGS"] = json.dumps(given.set)
     try:
-        opened(given.project)
+        project, _, _ = opened(given.project)
+        threading.Thread(target=actions.warm, args=(project,), name="warm", daemon=True).start()
     except (DriftlineError, OSError) as error:
         print(error, file=sys.stderr)  # the page says it too
     app = str(Path(__file__).with_name("app.py"))

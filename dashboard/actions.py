@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dashboard.kept import Kept
 from streams.errors import DriftlineError
 from streams.predictions.store import place
 from streams.project import Project
@@ -43,26 +45,40 @@ def _answered(action: Callable[..., Any]) -> Callable[..., Answer]:
     return answer
 
 
+_kept: dict[Path, Kept] = {}
+
+
+def kept_open(project: Project) -> Kept:
+    """The clients that all clicks of this process share."""
+    return _kept.setdefault(project.root, Kept(project))
+
+
+def warm(project: Project) -> None:
+    """Open what the first click will ask for; where the broker does not answer, the click says so."""
+    with contextlib.suppress(DriftlineError, OSError):
+        kept_open(project).warm(project.topic("runs"), project.topic("deployments"))
+
+
 @_answered
 def retrain(project: Project, reason: str, by: str) -> str:
     """Ask for a run; its id. While one is under way, that one's id."""
-    return request_retrain(project, reason, by).run_id
+    return request_retrain(project, reason, by, kept_open(project)).run_id
 
 
 @_answered
 def cancel(project: Project, run_id: str, by: str) -> str:
-    return cancel_run(project, run_id, by).state
+    return cancel_run(project, run_id, by, kept_open(project)).state
 
 
 @_answered
 def promote(project: Project, run_id: str, reason: str, by: str) -> str:
-    commit = promotion.promote(project, run_id, reason, by)
+    commit = promotion.promote(project, run_id, reason, by, connection=kept_open(project))
     return f"Promoted, commit {commit[:10]}: the new version serves as soon as the predictions worker has loaded it."
 
 
 @_answered
 def reject(project: Project, run_id: str, reason: str, by: str) -> str:
-    promotion.reject(project, run_id, reason, by)
+    promotion.reject(project, run_id, reason, by, connection=kept_open(project))
     return "Rejected: the champion goes on serving."
 
 
@@ -90,7 +106,7 @@ def mute(project: Project, feature: str, until: date, reason: str, by: str) -> N
     from streams.drift.mutes import mute_feature
 
     end = datetime(until.year, until.month, until.day, tzinfo=ZoneInfo(project.timezone))
-    mute_feature(project, feature, until_ms=int(end.timestamp() * 1000), reason=reason, by=by)
+    mute_feature(project, feature, until_ms=int(end.timestamp() * 1000), reason=reason, by=by, connection=kept_open(project))
 
 
 _reports: dict[Path, Answer | None] = {}  # by project; None while the report is made

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 import streamlit as st
@@ -14,8 +17,10 @@ from dashboard.palette import Palette, palette
 from dashboard.queries.window import Window, window
 from dashboard.store.reader import Reader
 from dashboard.store.store import Store
-from streams.project import Project, load_project
+from streams.commands.options import open_project
+from streams.project import Project
 
+T = TypeVar("T")
 REFRESH = 3.0  # seconds between two looks of a live part
 
 
@@ -33,8 +38,15 @@ class Desk:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         return self.store.cursor()
 
-    def window(self, period: str, buckets: int = 60) -> Window:
-        return window(self.cursor(), period, self.zone, buckets)
+    def asked(self, question: Callable[..., T], *more: Any) -> T:
+        """The answer of a query of the store, given `more` behind the cursor; asked once a write for all sessions and parts of a page.
+
+        Nobody may change what comes back.
+        """
+        return self.store.once((question.__module__, question.__qualname__, *more), lambda: question(self.cursor(), *more))
+
+    def window(self, period: str) -> Window:
+        return self.asked(window, period, self.zone)
 
 
 _opened: dict[Path, tuple[Project, Store, Reader]] = {}
@@ -42,11 +54,11 @@ _lock = threading.Lock()
 
 
 def opened(root: Path) -> tuple[Project, Store, Reader]:
-    """The project of a folder, its store and the reader that follows the topics; once a process, for all sessions."""
+    """The project of a folder (with the values of --set), its store and the reader that follows the topics; once a process, for all sessions."""
     root = root.resolve()
     with _lock:
         if root not in _opened:
-            project = load_project(root)
+            project = open_project(str(root), json.loads(os.environ.get("DRIFTLINE_SETTINGS", "[]")))
             store = Store(project.state_dir / "store" / "dashboard.duckdb", project.name)
             reader = Reader(project, store)
             if os.environ.get("DRIFTLINE_DASHBOARD_READER", "on") != "off":

@@ -38,6 +38,7 @@ _FENCED = (
     kafka.errors.FencedInstanceIdError,
     kafka.errors.TransactionCoordinatorFencedError,
 )
+SMALL = 256 << 10  # bytes
 _STALE_GROUP = (kafka.errors.IllegalGenerationError, kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError)
 
 
@@ -62,6 +63,7 @@ class ColumnarProducer:
         self._partitions: dict[str, set[int]] = {}
         self._sent: deque[tuple[ProducerBatch, int]] = deque()
         self._pending_bytes = 0
+        self._usual: set[TopicPartition] = set()  # the partitions of the transaction before
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
         self._torn = False  # a batch failed: the sequence numbers have a hole
@@ -76,6 +78,11 @@ class ColumnarProducer:
         except Exception as error:
             raise self._typed(error, "a transaction could not begin") from error
         self._open = True
+        # most likely they are written again: the coordinator hears of them while the caller still encodes
+        for tp in self._usual:
+            self._producer._transaction_manager.maybe_add_partition_to_transaction(tp)
+        self._usual = set()
+        self._producer._sender.wakeup()
 
     def send(
         self,
@@ -149,9 +156,11 @@ class ColumnarProducer:
                     TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1)
                     for part, at in positions.items()
                 }
+                self._drain()
+                told = self._producer._transaction_manager.send_offsets_to_transaction(offsets, group)
                 self._wait(0)
                 self._raise_failures()
-                self._producer.send_offsets_to_transaction(offsets, group)
+                told.wait()
             else:
                 self._wait(0)
                 self._raise_failures()
@@ -274,6 +283,10 @@ class ColumnarProducer:
         if manager.has_fatal_error():
             raise manager.last_error or TransactionError(f"the producer {self.transactional_id} failed")
 
+    def learn(self, topic: str) -> None:
+        """Ask now for what the first `send` to this topic would ask. BrokerError where there is no such topic."""
+        self._limit(topic, 0)
+
     def _limit(self, topic: str, partition: int) -> int:
         """max.message.bytes of a topic, asked at its first use."""
         if topic not in self._limits:
@@ -307,11 +320,22 @@ class ColumnarProducer:
             accumulator._incomplete.add(batch)
         self._sent.append((batch, len(body)))
         self._pending_bytes += len(body)
-        producer._sender.wakeup()
+        self._usual.add(tp)
+        if self._pending_bytes > SMALL or not self._open:  # little of it travels in one request, when the caller waits for it
+            producer._sender.wakeup()
+
+    def _drain(self) -> None:
+        """Wait until the batches have left: the sender sends nothing while it speaks with the transaction's coordinator."""
+        accumulator = self._producer._accumulator
+        self._producer._sender.wakeup()
+        deadline = time.monotonic() + 0.05  # after that they go later
+        while any(accumulator._batches[tp] for tp in self._usual) and time.monotonic() < deadline:
+            time.sleep(0.0002)
 
     def _wait(self, pending: int, raising: bool = True) -> None:
         """Wait, oldest first, until at most `pending` bytes are on their way; failures are kept for the next flush or commit."""
         deadline = time.monotonic() + self._timeout_s
+        self._producer._sender.wakeup()
         while self._sent and (self._pending_bytes > pending or self._sent[0][0].is_done):
             batch, size = self._sent[0]
             while not batch.produce_future.wait(0.2):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -14,6 +16,9 @@ import pyarrow as pa
 from dashboard.store import rows
 from dashboard.store.tables import DDL, LAYOUT
 
+T = TypeVar("T")
+FRESH_S = 2.0
+MOST_ANSWERS = 300
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +30,7 @@ class Store:
         self.project = project
         self.generation = 0  # grows with every write: a page need not draw the same twice
         self._lock = threading.Lock()
+        self._answers: OrderedDict[Hashable, tuple[int, float, Any]] = OrderedDict()
         self._connection = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -67,6 +73,7 @@ class Store:
             self._connection.close()
             self._remove()
             self._connection = self._open()
+            self._answers.clear()
             self.generation += 1
 
     def close(self) -> None:
@@ -76,6 +83,19 @@ class Store:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             return self._connection.cursor()
+
+    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` gave last, as long as nothing was written since, or two seconds ago at most."""
+        kept = self._answers.get(question)
+        if kept is not None and (kept[0] == self.generation or time.monotonic() - kept[1] < FRESH_S):
+            found: T = kept[2]
+            return found
+        asked = self.generation, time.monotonic()
+        found = answer()
+        self._answers[question] = (*asked, found)
+        while len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+        return found
 
     def positions(self) -> dict[tuple[str, int], int]:
         """By topic (its short name) and partition: the next offset to read."""
@@ -111,5 +131,5 @@ class Store:
             raise
         cursor.execute("COMMIT")
         cursor.close()
-        if facts or tables:
+        if any(facts.values()) or tables:
             self.generation += 1

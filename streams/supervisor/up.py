@@ -156,7 +156,8 @@ class Supervisor:
         def command() -> list[str]:
             self._port = free_port(host, self.project.dashboard.port)  # anew at each start: somebody else may have come first
             self.url = f"http://{host}:{self._port}"
-            return [sys.executable, "-m", "dashboard", str(self.project.root), "--host", host, "--port", str(self._port)]
+            given = [part for setting in self._settings for part in ("--set", setting)]
+            return [sys.executable, "-m", "dashboard", str(self.project.root), "--host", host, "--port", str(self._port), *given]
 
         return Child("dashboard", command, self._log("dashboard"), environ=_environ())
 
