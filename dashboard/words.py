@@ -61,12 +61,12 @@ def local(milliseconds: int, zone: str) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone(ZoneInfo(zone))
 
 
-def moment(milliseconds: int | None, zone: str, *, year: bool = False) -> str:
-    """`29 Jun 14:05`, with the year where asked."""
+def moment(milliseconds: int | None, zone: str, *, year: bool = False, seconds: bool = False) -> str:
+    """`29 Jun 14:05`, with the year or the seconds where asked."""
     if milliseconds is None:
         return "–"
     at = local(milliseconds, zone)
-    return f"{at.day} {at:%b}{f' {at.year}' if year else ''} {at:%H:%M}"
+    return f"{at.day} {at:%b}{f' {at.year}' if year else ''} {at:%H:%M}{f':{at:%S}' if seconds else ''}"
 
 
 def day(milliseconds: int | None, zone: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
+from altair.utils import schemapi
 
 from dashboard import words
 from dashboard.palette import Palette
@@ -15,36 +17,35 @@ FONT = '"Source Sans", sans-serif'
 LEFT = 56  # width of every y axis, so that charts below each other share their x axis
 
 alt.data_transformers.disable_max_rows()
+schemapi.disable_debug_mode()  # else each part of each chart is held against Vega-Lite's schema: most of a page's time
 
 
 def finish(chart: Any, palette: Palette, height: int | None = 220) -> Any:
     """Give a chart the house look; the width is its container's."""
     if height is not None:
-        chart = chart.properties(height=height)
-    return (
-        chart.configure(font=FONT, background="transparent", padding={"left": 0, "right": 6, "top": 4, "bottom": 0})
-        .configure_view(strokeWidth=0)
-        .configure_axis(
-            gridColor=palette.grid,
-            domainColor=palette.grid,
-            tickColor=palette.grid,
-            labelColor=palette.faint,
-            titleColor=palette.faint,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            labelPadding=6,
-        )
-        .configure_legend(
-            labelColor=palette.faint,
-            titleColor=palette.faint,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            orient="top",
-            offset=4,
-        )
-        .configure_title(color=palette.text, fontSize=13, anchor="start", fontWeight="normal")
+        chart.height = height
+    chart.config = _look(palette)  # set, not configured: each configure_... would copy the whole chart
+    object.__setattr__(chart, "to_dict", functools.partial(type(chart).to_dict, chart, validate=False))
+    return chart
+
+
+@functools.cache
+def _look(palette: Palette) -> alt.Config:
+    texts: dict[str, Any] = {
+        "labelColor": palette.faint,
+        "titleColor": palette.faint,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    }
+    return alt.Config(
+        font=FONT,
+        background="transparent",
+        padding={"left": 0, "right": 6, "top": 4, "bottom": 0},
+        view=alt.ViewConfig(strokeWidth=0),
+        axis=alt.AxisConfig(gridColor=palette.grid, domainColor=palette.grid, tickColor=palette.grid, labelPadding=6, **texts),
+        legend=alt.LegendConfig(orient="top", offset=4, **texts),
+        title=alt.TitleConfig(color=palette.text, fontSize=13, anchor="start", fontWeight="normal"),
     )
 
 

@@ -94,6 +94,10 @@ def quality(
             .encode(x=frame.time_axis(window), y=frame.value_axis("value", title), tooltip=tips)
         )
     if not estimated.empty:
+        band = frame.when(estimated.dropna(subset=["low", "high"]))
+        if len(band):
+            edge = alt.Chart(band).mark_line(color=palette.current, strokeWidth=0.75, strokeDash=[2, 3], opacity=0.7)
+            layers += [edge.encode(x=frame.time_axis(window), y=frame.value_axis(side, title)) for side in ("low", "high")]
         layers.append(
             alt.Chart(frame.when(estimated))
             .mark_line(color=palette.current, strokeWidth=1.5, strokeDash=[5, 4])

@@ -20,7 +20,7 @@ SHOWN = 15  # features of the heat map before "all" is chosen
 
 def show(desk: Desk) -> None:
     said = st.container()
-    if not queries.any_row(desk.cursor()):
+    if not desk.asked(queries.any_row):
         with said:
             parts.sentence("Nothing has been compared with a reference yet.")
             every = desk.project.drift.check_every_ms
@@ -43,7 +43,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk, period: str) -> None:
-    found = queries.drift(desk.cursor(), desk.window(period), desk.project.drift)
+    found = desk.asked(queries.drift, desk.window(period), desk.project.drift)
     if found is None:
         return
     parts.sentence(found.sentence)
@@ -53,7 +53,7 @@ def _said(desk: Desk, period: str) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _map(desk: Desk, period: str, every: bool) -> None:
     window = desk.window(period)
-    found = queries.drift(desk.cursor(), window, desk.project.drift)
+    found = desk.asked(queries.drift, window, desk.project.drift)
     if found is None or found.cells.empty:
         parts.note("No check in this window: choose a longer one.")
         return
@@ -81,8 +81,7 @@ def _pick() -> None:
 
 @st.fragment(run_every=2 * REFRESH)
 def _cell(desk: Desk) -> None:
-    cursor = desk.cursor()
-    names = queries.names(cursor)
+    names = desk.asked(queries.names)
     if st.session_state.get("feature") not in names:
         st.session_state["feature"] = names[0]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
@@ -93,7 +92,7 @@ def _cell(desk: Desk) -> None:
         st.query_params["check"] = check
     elif "check" in st.query_params:
         del st.query_params["check"]
-    found = queries.cell(cursor, str(feature), check) or queries.cell(cursor, str(feature))
+    found = desk.asked(queries.cell, str(feature), check) or desk.asked(queries.cell, str(feature), None)
     if found is None:
         return
     with right:
@@ -110,7 +109,7 @@ def _cell(desk: Desk) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _others(desk: Desk, period: str) -> None:
     window = desk.window(period)
-    found = queries.drift(desk.cursor(), window, desk.project.drift)
+    found = desk.asked(queries.drift, window, desk.project.drift)
     if found is None:
         return
     left, right = st.columns([3, 2], gap="large")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, parts
+from dashboard import actions, parts, words
 from dashboard.charts import shape, time
 from dashboard.desk import REFRESH, Desk
 from dashboard.queries import features as queries
 
 NAME = "features"
 TITLE = "Features"
+SHOWN = 4  # findings about data quality that are named
 
 
 def show(desk: Desk) -> None:
     _said(desk)
-    if queries.any_row(desk.cursor()):
+    if desk.asked(queries.any_row):
         _chosen(desk)
         _table(desk)
         _source(desk)
@@ -23,7 +24,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk) -> None:
-    found = queries.features(desk.cursor(), actions.verified(desk.project))
+    found = desk.asked(queries.features)
     if found is None:
         parts.sentence("No feature row has been written yet.")
         parts.empty(
@@ -32,14 +33,17 @@ def _said(desk: Desk) -> None:
             f"driftline up {desk.project.root}",
         )
         return
-    parts.sentence(found.sentence)
-    for finding in queries.findings(desk.cursor()):
-        parts.warning(f"{finding['name']}: {finding['what']} in {finding['share']:.1%} of rows, {finding['usual']:.1%} is usual.")
+    parts.sentence(queries.sentence(len(found.table), actions.verified(desk.project)))
+    findings = desk.asked(queries.findings)
+    if findings:
+        said = [f"{one['name']}: {one['what']} in {one['share']:.1%} of rows, {one['usual']:.1%} is usual" for one in findings[:SHOWN]]
+        more = f"; and {words.count(len(findings) - SHOWN, 'more feature')}" if len(findings) > SHOWN else ""
+        parts.warning("; ".join(said) + more + ".")
 
 
 def _chosen(desk: Desk) -> None:
     labels = desk.project.model.labels
-    names = queries.names(desk.cursor(), labels.on if labels else None)
+    names = desk.asked(queries.names, labels.on if labels else None)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         feature = st.selectbox("Feature", names, key="feature", bind="query-params")
@@ -52,8 +56,8 @@ def _chosen(desk: Desk) -> None:
 
 @st.fragment(run_every=2 * REFRESH)
 def _pictures(desk: Desk, feature: str, period: str) -> None:
-    cursor, window = desk.cursor(), desk.window(period)
-    history = queries.history(cursor, feature, window)
+    window = desk.window(period)
+    history = desk.asked(queries.history, feature, window)
     left, right = st.columns([3, 2], gap="large")
     with left:
         parts.title("History", "middle value and middle 80 % of each check's window; grey: the reference")
@@ -66,14 +70,14 @@ def _pictures(desk: Desk, feature: str, period: str) -> None:
         else:
             st.altair_chart(time.history(history, desk.palette, window, feature), theme=None, key="feature-history")
     with right:
-        values = queries.values(cursor, feature)
+        values = desk.asked(queries.values, feature)
         parts.title("Now", f"the newest {len(values):,} rows")
         st.altair_chart(shape.distribution(values, desk.palette, feature), theme=None, key="feature-now")
 
 
 @st.fragment(run_every=2 * REFRESH)
 def _table(desk: Desk) -> None:
-    found = queries.features(desk.cursor())
+    found = desk.asked(queries.features)
     if found is None:
         return
     parts.title("All features", f"over the newest {found.rows:,} rows")

@@ -12,12 +12,13 @@ from dashboard.queries.head import latest
 
 NAME = "labels"
 TITLE = "Labels and performance"
+FEW = 20  # labelled rows below which a rate says nothing
 
 
 def show(desk: Desk) -> None:
     said = st.container()
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
-    if not queries.any_row(desk.cursor()):
+    if not desk.asked(queries.any_row):
         with said:
             parts.sentence("Quality is not known: no prediction has been made yet.")
             parts.empty(
@@ -37,7 +38,7 @@ def show(desk: Desk) -> None:
             bind="query-params",
         )
     with middle:
-        segment = st.selectbox("Segment", ["all", *queries.segment_names(desk.cursor())], key="segment", bind="query-params")
+        segment = st.selectbox("Segment", ["all", *desk.asked(queries.segment_names)], key="segment", bind="query-params")
     with right:
         period = parts.period()
     with said:
@@ -48,7 +49,7 @@ def show(desk: Desk) -> None:
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk, metric: str, period: str) -> None:
     labels = desk.project.model.labels
-    found = queries.performance(desk.cursor(), desk.window(period), metric, labels.maturity_ms if labels else None)
+    found = desk.asked(queries.performance, desk.window(period), metric, labels.maturity_ms if labels else None, None)
     if found is None:
         return
     parts.sentence(found.sentence)
@@ -64,8 +65,9 @@ def _said(desk: Desk, metric: str, period: str) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None:
     cursor, window, palette = desk.cursor(), desk.window(period), desk.palette
+    labels = desk.project.model.labels
     pair = None if segment is None else (segment.split(": ", 1)[0], segment.split(": ", 1)[1])
-    found = queries.performance(cursor, window, metric, segment=pair)
+    found = desk.asked(queries.performance, window, metric, labels.maturity_ms if labels else None, pair)
     if found is None:
         return
     parts.title(
@@ -77,7 +79,7 @@ def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None
             "A check is recorded for every step of event time once labels are there. Choose a longer window.",
         )
     else:
-        parts.key(("measured", palette.current, ""), ("expected of the scores, before labels", palette.current, "dash"), ("reference", palette.reference, ""),
+        parts.key(("measured", palette.current, ""), ("its 95 % interval", palette.current, "band"), ("expected of the scores, before labels", palette.current, "dash"), ("reference", palette.reference, ""),
                   ("alarm", palette.alarm, "dash"), ("retraining", palette.challenger, "dash"), ("version", palette.champion, "dash"))  # fmt: skip
         st.altair_chart(
             time.quality(found.measured, found.estimated, found.reference, found.marks, palette, window, queries.METRICS[metric].lower()),
@@ -88,16 +90,18 @@ def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None
     st.altair_chart(time.labels(found.labels, palette, window), theme=None, key="labels")
     left, right = st.columns(2, gap="large")
     with left:
-        rows = queries.segments(cursor, window)
+        rows = desk.asked(queries.segments, window)
         name = segment.split(": ", 1)[0] if segment else (rows["segment"].iloc[0] if len(rows) else "")
         parts.title(f"By {name}" if name else "By segment", "newest check; a gap is where the model is wrong")
         if rows.empty:
             parts.note('No segments: name them in driftline.toml, [drift] segments = ["carrier"].')
         else:
-            st.altair_chart(shape.by_segment(rows[rows["segment"] == name].head(15), palette), theme=None, key="by-segment")
+            st.altair_chart(
+                shape.by_segment(rows[(rows["segment"] == name) & (rows["rows"] >= FEW)].head(15), palette), theme=None, key="by-segment"
+            )
     with right:
         serving = (latest(cursor, "live") or {}).get("version")
-        daily = queries.over_time(cursor, window)
+        daily = desk.asked(queries.over_time, window)
         parts.title("By version", "log loss per day; green serves now")
         if daily.empty:
             parts.note("No day with 20 labels in this window.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
+from time import time
 
 import pandas as pd
 import streamlit as st
@@ -16,13 +18,40 @@ TITLE = "Live"
 
 
 def show(desk: Desk) -> None:
-    _now(desk)
-    _set_aside(desk)
+    held = _held(desk)
+    st.fragment(_now, run_every=None if held else REFRESH)(desk, held)
+    st.fragment(_set_aside, run_every=None if held else 2 * REFRESH)(desk, held)
 
 
-@st.fragment(run_every=REFRESH)
-def _now(desk: Desk) -> None:
-    found = queries.live(desk.cursor(), list(desk.project.sources))
+@dataclass(frozen=True)
+class Held:
+    """What the page shows while it is paused."""
+
+    at: int  # wall ms
+    live: queries.Live
+    letters: pd.DataFrame
+    late: pd.DataFrame
+
+
+def _held(desk: Desk) -> Held | None:
+    """The page as it stood when somebody paused it; the streams go on."""
+    held: Held | None = st.session_state.get("held")
+    if not st.session_state.get("paused"):
+        held = None
+    elif held is None:
+        cursor = desk.cursor()
+        letters, late = queries.dead_letters(cursor), queries.late(cursor)
+        held = Held(int(time() * 1000), queries.live(cursor, list(desk.project.sources)), letters, late)
+    st.session_state["held"] = held
+    return held
+
+
+def _pause() -> None:
+    st.session_state["paused"] = not st.session_state.get("paused")
+
+
+def _now(desk: Desk, held: Held | None) -> None:
+    found = held.live if held else queries.live(desk.cursor(), list(desk.project.sources))
     parts.sentence(found.sentence)
     if all(stage.total == 0 for stage in found.stages):
         source = next(iter(desk.project.sources))
@@ -33,9 +62,16 @@ def _now(desk: Desk) -> None:
         )
         return
     st.html('<div class="dl-way">' + "".join(_box(stage, found.rates) for stage in found.stages) + "</div>")
-    parts.note(
-        "The way of an event: rows per second over the last minute, records waiting, time since the last row. Bars: ten minutes of wall clock."
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Go on" if held else "Pause", key="pause", on_click=_pause, help="Holds this page still to read it; the streams go on."
+        ):
+            st.rerun()
+        parts.note(
+            f"This page stands still since {words.moment(held.at, desk.zone, seconds=True)}; the streams go on."
+            if held
+            else "The way of an event: rows per second over the last minute, records waiting, time since the last row. Bars: ten minutes of wall clock."
+        )
 
 
 def _box(stage: queries.Stage, rates: pd.DataFrame) -> str:
@@ -56,10 +92,9 @@ def _line(rates: pd.DataFrame) -> str:
     return f'<div class="dl-line">{bars}</div>'
 
 
-@st.fragment(run_every=2 * REFRESH)
-def _set_aside(desk: Desk) -> None:
+def _set_aside(desk: Desk, held: Held | None) -> None:
     cursor = desk.cursor()
-    letters, late = queries.dead_letters(cursor), queries.late(cursor)
+    letters, late = (held.letters, held.late) if held else (queries.dead_letters(cursor), queries.late(cursor))
     left, right = st.columns(2, gap="large")
     with left:
         parts.title("Dead letters", "what could not be read, with its bytes, place and reason")
@@ -78,11 +113,20 @@ def _set_aside(desk: Desk) -> None:
         if late.empty:
             parts.note("None: every event came in its order.")
         else:
-            late["behind"] = [words.age(value) for value in late["behind_ms"]]
-            shown = ["when", "place", "behind", *(["missed"] if late["missed"].fillna("").str.len().any() else [])]
-            st.dataframe(_timed(late, desk.zone)[shown], hide_index=True, height=min(320, 38 + 35 * len(late)))
+            rows = _timed(late, desk.zone)
+            rows["behind"] = [words.age(value) for value in late["behind_ms"]]
+            rows["missed by"] = [_windows(missed) for missed in late["missed"]]
+            st.dataframe(rows[["when", "place", "behind", "missed by"]], hide_index=True, height=min(320, 38 + 35 * len(late)))
+            parts.note("More patience for a source: lateness in driftline.toml. What it would have to be: driftline late")
 
 
 def _timed(rows: pd.DataFrame, zone: str) -> pd.DataFrame:
-    rows["when"] = [words.moment(int(at), zone) for at in rows["noted"]]
-    return rows
+    return rows.assign(when=[words.moment(int(at), zone) for at in rows["noted"]])
+
+
+def _windows(missed: str | None) -> str:
+    """The windows an event was missing in, first the number of them where there are many."""
+    names = (missed or "").split(", ") if missed else []
+    if not names:
+        return "no window holds such events"
+    return missed or "" if len(names) < 3 else f"{len(names)} windows: {missed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ TITLE = "Models"
 
 def show(desk: Desk) -> None:
     acting.decided()
-    found = queries.models(desk.cursor(), desk.project)
+    found = _models(desk)
     _said(desk)
     if found is None:
         return
@@ -33,9 +34,13 @@ def show(desk: Desk) -> None:
     _compare(found)
 
 
+def _models(desk: Desk) -> queries.Models | None:
+    return desk.store.once(NAME, lambda: queries.models(desk.cursor(), desk.project))
+
+
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk) -> None:
-    found = queries.models(desk.cursor(), desk.project)
+    found = _models(desk)
     if found is None:
         parts.sentence("No version serves yet.")
         parts.empty(
@@ -53,11 +58,14 @@ def _said(desk: Desk) -> None:
 
 @st.fragment(run_every=2 * REFRESH)
 def _spans(desk: Desk) -> None:
-    found = queries.models(desk.cursor(), desk.project)
+    found = _models(desk)
     if found is None:
         return
     parts.title("Versions", "thin: trained on; thick: served")
-    st.altair_chart(time.spans(found.versions, desk.palette, desk.window("all")), theme=None, key="spans")
+    window, trained = desk.window("all"), found.trained_from
+    if trained is not None:
+        window = replace(window, start=min(window.start, trained))
+    st.altair_chart(time.spans(found.versions, desk.palette, window), theme=None, key="spans")
     columns = {
         "version": found.versions["version"],
         "serves": ["serves" if serving else "" for serving in found.versions["serving"]],
@@ -65,7 +73,7 @@ def _spans(desk: Desk) -> None:
         "predictions": ["–" if pd.isna(n) else f"{int(n):,}" for n in found.versions["predictions"]],
         "log loss while serving": [words.figure(value) for value in pd.to_numeric(found.versions["log_loss"])],
         "Brier while serving": [words.figure(value) for value in pd.to_numeric(found.versions["brier"])],
-        **{name: found.versions[name].fillna("–") for name in ("reason", "by", "commit", "sha256") if name in found.versions},
+        **{name: found.versions[name].fillna("–") for name in ("by", "commit", "reason") if name in found.versions},
     }
     st.dataframe(pd.DataFrame(columns), hide_index=True)
 

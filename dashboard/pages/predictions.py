@@ -17,7 +17,7 @@ TITLE = "Predictions"
 
 def show(desk: Desk) -> None:
     said = st.container()
-    some = queries.any_row(desk.cursor())
+    some = desk.asked(queries.any_row)
     period = parts.period() if some else "30d"
     with said:
         _said(desk, period)
@@ -29,7 +29,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment(run_every=REFRESH)
 def _said(desk: Desk, period: str) -> None:
-    found = queries.predictions(desk.cursor(), desk.window(period))
+    found = desk.asked(queries.predictions, desk.window(period))
     if found is None:
         parts.sentence("No prediction has been made yet.")
         first = desk.project.retraining.first_after_ms
@@ -46,7 +46,7 @@ def _said(desk: Desk, period: str) -> None:
 @st.fragment(run_every=2 * REFRESH)
 def _picture(desk: Desk, period: str) -> None:
     window = desk.window(period)
-    found = queries.predictions(desk.cursor(), window)
+    found = desk.asked(queries.predictions, window)
     if found is None or found.density.empty:
         parts.note("No prediction in this window.")
         return
@@ -63,7 +63,7 @@ def _find(desk: Desk) -> None:
     text = st.text_input("Find", key="id", bind="query-params", placeholder="prediction id or label key", label_visibility="collapsed")
     if not text:
         return
-    rows = queries.find(desk.cursor(), text, desk.zone)
+    rows = desk.asked(queries.find, text, desk.zone)
     if rows.empty:
         parts.empty(
             f"No prediction {text}", "Neither a prediction id nor a label key is that text. Both are copied exactly, capitals included."
@@ -76,7 +76,7 @@ def _find(desk: Desk) -> None:
 
 @st.fragment(run_every=2 * REFRESH)
 def _newest(desk: Desk) -> None:
-    rows = queries.newest(desk.cursor(), desk.zone)
+    rows = desk.asked(queries.newest, desk.zone)
     parts.title("Newest", f"{len(rows)} rows")
     st.dataframe(_readable(rows), hide_index=True, height=320, column_config=_COLUMNS)
 

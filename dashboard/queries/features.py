@@ -17,15 +17,14 @@ from dashboard.queries.window import Window, frame, placed
 class Features:
     """`table` has feature, kind, empty (share of the newest rows), lowest, middle, highest, moved."""
 
-    sentence: str
     table: pd.DataFrame
     rows: int
     newest: int | None
     plan: str | None
 
 
-def features(cursor: duckdb.DuckDBPyConnection, verified: dict[str, Any] | None = None, limit: int = 2000) -> Features | None:
-    """None: no feature row has been written yet. `verified` is the last answer of a verification."""
+def features(cursor: duckdb.DuckDBPyConnection, limit: int = 2000) -> Features | None:
+    """None: no feature row has been written yet."""
     rows = cursor.execute("SELECT body FROM feature_rows ORDER BY pos DESC LIMIT ?", [limit]).fetchall()
     if not rows:
         return None
@@ -55,12 +54,11 @@ def features(cursor: duckdb.DuckDBPyConnection, verified: dict[str, Any] | None 
         line["moved"] = "moved" if moved.get(name) else "" if name in moved else "not watched"
         lines.append(line)
     newest = cursor.execute("SELECT max(time) FROM feature_rows").fetchone()
-    return Features(
-        _sentence(len(names), verified), pd.DataFrame(lines), len(bodies), newest[0] if newest else None, bodies[0].get("_plan")
-    )
+    return Features(pd.DataFrame(lines), len(bodies), newest[0] if newest else None, bodies[0].get("_plan"))
 
 
-def _sentence(number: int, verified: dict[str, Any] | None) -> str:
+def sentence(number: int, verified: dict[str, Any] | None) -> str:
+    """`verified` is the last answer of a verification, None where there was none."""
     if not verified or "rows" not in verified:
         return f"{number} features; not compared with their offline values yet."
     if verified.get("different"):

@@ -70,7 +70,8 @@ def condition(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> tuple
     checks = cursor.execute(
         """SELECT kind, json_object('version', body->'$.version', 'share', body->'$.share', 'drifted', body->'$.drifted',
                   'findings', body->'$.findings', 'decayed', body->'$.performance.decayed')
-           FROM checks QUALIFY row_number() OVER (PARTITION BY kind ORDER BY ends DESC) <= ? ORDER BY ends DESC""",
+           FROM checks WHERE rowid IN (SELECT rowid FROM checks QUALIFY row_number() OVER (PARTITION BY kind ORDER BY ends DESC) <= ?)
+           ORDER BY ends DESC""",
         [rule.consecutive],
     ).fetchall()
     if not checks:

@@ -108,7 +108,7 @@ def _sentence(stages: list[Stage], letters: int) -> str:
     if features.idle_ms is None:
         return "Nothing has come in yet."
     behind = f"{waiting:,} waiting" if waiting else "nothing waiting"
-    if features.idle_ms > RECENT_MS:
+    if features.idle_ms > RECENT_MS or max(stages[0].rate, features.rate) == 0:
         return f"No event for {words.age(features.idle_ms)}, {behind}{dead}."
     return f"{words.rate(max(stages[0].rate, features.rate))}, {words.age(features.idle_ms)} old, {behind}{dead}."
 
@@ -118,4 +118,5 @@ def dead_letters(cursor: duckdb.DuckDBPyConnection, limit: int = 200) -> pd.Data
 
 
 def late(cursor: duckdb.DuckDBPyConnection, limit: int = 200) -> pd.DataFrame:
+    """`missed` names the windows that had gone by without the event."""
     return frame(cursor, "SELECT noted, place, time, behind_ms, missed FROM late ORDER BY noted DESC LIMIT ?", [limit])

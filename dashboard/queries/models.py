@@ -27,6 +27,7 @@ class Models:
     sync: str | None
     error: str | None
     desired: dict[str, Any]
+    trained_from: int | None  # where the data of the oldest version begin
 
 
 def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None:
@@ -68,7 +69,7 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
             versions[column] = None
     previous = _previous(cursor, serving)
     return Models(_sentence(serving, previous, live, desired, made, zone), placed(versions, zone, "since", "until", "trained_from", "trained_to", "deployed"),
-                  serving, previous, live.get("state"), live.get("error"), desired)  # fmt: skip
+                  serving, previous, live.get("state"), live.get("error"), desired, min((entry["trained_from"] for entry in made.values() if entry.get("trained_from") is not None), default=None))  # fmt: skip
 
 
 def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], project: Project) -> None:

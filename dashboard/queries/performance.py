@@ -51,13 +51,12 @@ def performance(
                    check_id FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends""",
         [window.start, window.end],
     )
-    if metric == "rate":
-        estimate = _of(where, "predicted")
-    else:
-        estimate = _of("$.performance.estimated", metric) if segment is None else "CAST(NULL AS DOUBLE)"
+    expected = (where, "predicted") if metric == "rate" else ("$.performance.estimated", metric) if segment is None else None
+    columns = [_of(expected[0], expected[1] + end) if expected else "CAST(NULL AS DOUBLE)" for end in ("", "_low", "_high")]
     estimated = frame(
         cursor,
-        f"SELECT ends AS time, {estimate} AS value FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends",
+        f"""SELECT ends AS time, {columns[0]} AS value, {columns[1]} AS low, {columns[2]} AS high
+            FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends""",
         [window.start, window.end],
     )
     base = "$.performance.reference"
@@ -88,7 +87,7 @@ def _of(where: str, name: str) -> str:
 def _sentence(metric: str, measured: pd.DataFrame, reference: pd.DataFrame, behind: int | None) -> str:
     if behind is None:
         return "No label has come yet: quality is not known."
-    late = f"labels are {words.age(behind)} behind"
+    late = f"labels are {words.age(behind)} behind" if behind >= 60_000 else "labels are up to date"
     if measured.empty:
         return f"Quality has not been checked in this window; {late}."
     text = f"{METRICS[metric]} {words.figure(float(measured['value'].iloc[-1]))}"

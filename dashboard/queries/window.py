@@ -32,7 +32,7 @@ def newest(cursor: duckdb.DuckDBPyConnection) -> int | None:
     return row[0] if row else None
 
 
-def window(cursor: duckdb.DuckDBPyConnection, period: str, zone: str, buckets: int = 60) -> Window:
+def window(cursor: duckdb.DuckDBPyConnection, period: str, zone: str, buckets: int = 45) -> Window:
     """The last `period` up to the newest event."""
     end = newest(cursor) or 0
     span = PERIODS.get(period)
