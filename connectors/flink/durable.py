@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from pyflink.common import Types
-from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
+from pyflink.common import Row, Types
+from pyflink.datastream import DataStream, KeyedProcessFunction, KeyedStream, OutputTag, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor, ValueState, ValueStateDescriptor
 
 Sent = Iterator[tuple[str, int, bytes]]
 LOG_BYTES = 4 << 20
 END = 2**63 - 1  # the watermark of a bounded input's end
-TICK_MS = 200
+TICK_MS = 100
+FLUSH_MS = 500
+KEYED = Types.ROW([Types.INT(), Types.PICKLED_BYTE_ARRAY()])  # what goes to a key
 
 
 class Core(Protocol):
@@ -30,31 +32,62 @@ class Core(Protocol):
 
 
 def tag(stage: str) -> OutputTag:
-    return OutputTag(stage, Types.PICKLED_BYTE_ARRAY())
+    return OutputTag(stage, KEYED)
+
+
+def sent_to(stage: str, *streams: DataStream) -> list[DataStream]:
+    """What the operators behind these streams sent to a stage."""
+    return [DataStream(stream._j_data_stream.getSideOutput(tag(stage).get_java_output_tag())) for stream in streams]
+
+
+def keyed(streams: list[DataStream]) -> KeyedStream:
+    """Elements of type `KEYED`, by their key. `DataStream.key_by` would send every message through Python once more to ask for it."""
+    from pyflink.java_gateway import get_gateway
+
+    stream = streams[0].union(*streams[1:]) if len(streams) > 1 else streams[0]
+    key = Types.ROW([Types.INT()]).get_java_type_info()
+    by_key = stream._j_data_stream.keyBy(get_gateway().jvm.KeyByKeySelector(), key)
+    return KeyedStream(by_key, Types.PICKLED_BYTE_ARRAY(), stream)
 
 
 class Durable(KeyedProcessFunction):  # type: ignore[misc]
-    """Runs `make(key)` for each key. Messages for `OUT` go to the main output, others to the tag of their stage."""
+    """Runs `make(key)` for each key. Messages for the stage `out` go to the main output as `write` makes them, others to their stage's tag.
 
-    def __init__(self, make: Callable[[int], Core], out: str) -> None:
-        self._make, self._out = make, out
+    Flink may leave the answers of the last bundle in a buffer until the next one, so a timer brings a next one.
+    """
+
+    def __init__(self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any]) -> None:
+        self._make, self._out, self._write = make, out, write
+        self._waking: set[int] = set()
         self._cores: dict[int, Core] = {}
         self._logged: dict[int, int] = {}
+        self._whole: dict[int, int] = {}  # bytes of the last snapshot
         self._tags: dict[str, OutputTag] = {}
         self._snapshot: ValueState
         self._log: ListState
 
     def open(self, context: RuntimeContext) -> None:
-        self._cores, self._logged = {}, {}
+        self._cores, self._logged, self._waking = {}, {}, set()
         self._snapshot = context.get_state(ValueStateDescriptor("snapshot", Types.PICKLED_BYTE_ARRAY()))
         self._log = context.get_list_state(ListStateDescriptor("log", Types.PICKLED_BYTE_ARRAY()))
 
-    def process_element(self, value: tuple[int, bytes], context: Any) -> Iterator[Any]:
-        key, message = value
+    def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
+        key = context.get_current_key()
         core = self._core(key)
         sent = list(core.receive(message))
         self._keep(key, core, message)
+        self._wake(key, context)
         yield from self._give(sent)
+
+    def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
+        self._waking.discard(context.get_current_key())
+        return iter(())
+
+    def _wake(self, key: int, context: Any) -> None:
+        if key not in self._waking:
+            timers = context.timer_service()
+            timers.register_processing_time_timer(timers.current_processing_time() + FLUSH_MS)
+            self._waking.add(key)
 
     def _core(self, key: int) -> Core:
         if key not in self._cores:
@@ -67,37 +100,39 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
                 for _ in core.receive(message):
                     pass
                 logged += len(message)
-            self._cores[key], self._logged[key] = core, logged
+            self._cores[key], self._logged[key], self._whole[key] = core, logged, len(snapshot or b"")
         return self._cores[key]
 
-    def _keep(self, key: int, core: Core, message: bytes | None) -> None:
-        """`message` None: what happened cannot be received again, so the state itself is written."""
-        if message is not None and self._logged[key] + len(message) < LOG_BYTES:
+    def _keep(self, key: int, core: Core, message: bytes) -> None:
+        """The log may grow to twice the snapshot, so that writing it costs little however large the state is."""
+        if self._logged[key] + len(message) < max(LOG_BYTES, 2 * self._whole[key]):
             self._log.add(message)
             self._logged[key] += len(message)
             return
-        self._snapshot.update(core.snapshot())
+        snapshot = core.snapshot()
+        self._snapshot.update(snapshot)
         self._log.clear()
-        self._logged[key] = 0
+        self._logged[key], self._whole[key] = 0, len(snapshot)
 
     def _give(self, sent: list[tuple[str, int, bytes]]) -> Iterator[Any]:
         for stage, key, message in sent:
             if stage == self._out:
-                yield message
+                yield self._write(message)
             else:
                 if stage not in self._tags:
                     self._tags[stage] = tag(stage)
-                yield self._tags[stage], (key, message)
+                yield self._tags[stage], Row(key, message)
 
 
 class Deciding(Durable):
-    """A core that also has `tick(quiet)` and `end()`: it goes on by the wall clock, and at the end of a bounded input.
-
-    `quiet` is made in the worker; it answers which partitions no longer hold the others.
+    """A core that also has `tick(quiet)` and `end()`, which answer a message to receive: it goes on by the wall clock, and at the end of a
+    bounded input. `quiet` is made in the worker; it answers which partitions no longer hold the others.
     """
 
-    def __init__(self, make: Callable[[int], Core], out: str, quiet: Callable[[], Callable[[Any], Any]]) -> None:
-        super().__init__(make, out)
+    def __init__(
+        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], quiet: Callable[[], Callable[[Any], Any]]
+    ) -> None:
+        super().__init__(make, out, write)
         self._make_quiet = quiet
         self._quiet: Callable[[Any], Any] | None = None
         self._armed = False
@@ -106,25 +141,29 @@ class Deciding(Durable):
         super().open(context)
         self._quiet, self._armed = None, False
 
-    def process_element(self, value: tuple[int, bytes], context: Any) -> Iterator[Any]:
+    def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
         timers = context.timer_service()
         if not self._armed:
             timers.register_event_time_timer(END)
             timers.register_processing_time_timer(timers.current_processing_time() + TICK_MS)
             self._armed = True
-        yield from super().process_element(value, context)
+        yield from super().process_element(message, context)
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
         key = context.get_current_key()
         core: Any = self._core(key)
         if timestamp >= END:
-            sent = list(core.end())
+            message = core.end()
         else:
             self._quiet = self._quiet or self._make_quiet()
-            sent = list(core.tick(self._quiet))
+            message = core.tick(self._quiet)
             timers = context.timer_service()
             timers.register_processing_time_timer(timers.current_processing_time() + TICK_MS)
             self._armed = True
-        if sent:
-            self._keep(key, core, None)
-        yield from self._give(sent)
+        if message is not None:
+            sent = list(core.receive(message))
+            self._keep(key, core, message)
+            yield from self._give(sent)
+
+    def _wake(self, key: int, context: Any) -> None:
+        """Its clock never stops."""

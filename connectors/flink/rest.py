@@ -74,8 +74,7 @@ class Rest:
         entries = self._get(f"/jobs/{job}/exceptions?maxExceptions=1").get("exceptionHistory", {}).get("entries", [])
         if not entries:
             return None
-        causes = [line for line in entries[0].get("stacktrace", "").splitlines() if line.startswith("Caused by:")]
-        return _first(causes[-1] if causes else entries[0].get("stacktrace", ""))
+        return root_cause(entries[0].get("stacktrace", ""))
 
     def _get(self, path: str) -> Any:
         return self._send(path, None, "GET")
@@ -93,6 +92,18 @@ class Rest:
                 f"No Flink answers at {self._address} ({error}). Is the job running? Start it with: driftline run features --on flink"
             ) from error
         return json.loads(text) if text else {}
+
+
+def root_cause(trace: str) -> str:
+    """The line of a stack trace that says what happened: the last of a Python traceback in it, else the last cause."""
+    lines = trace.splitlines()
+    starts = [number for number, line in enumerate(lines) if "Traceback (most recent call last)" in line]
+    if starts:
+        said = [line for line in lines[starts[-1] + 1 :] if line and not line.startswith((" ", "\t", "Caused by:"))]
+        if said:
+            return said[0][:500]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
+    return _first(causes[-1] if causes else trace)
 
 
 def _first(text: str) -> str:

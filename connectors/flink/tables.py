@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from pyflink.common import Row, Types
 from pyflink.datastream import DataStream
 from pyflink.table import DataTypes, Schema, StreamTableEnvironment, TableResult
+
+from connectors.kafka.columns import Bytes
+from streams.types import Int64
 
 BATCH_MS = 100
 
@@ -18,7 +22,7 @@ def _options(options: Mapping[str, str]) -> str:
 def source(
     tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, batch_ms: int = BATCH_MS
 ) -> DataStream:
-    """A topic as rows (partition, lines): the records of a tenth of a second in the order of their partition, see `records`."""
+    """A topic as rows (partition, places, keys, values, marks): a tenth of a second's records in the order of their partition, see `records`."""
     options = {
         "connector": "kafka",
         "topic": topic,
@@ -38,33 +42,21 @@ def source(
             ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, h MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL,
             arrived AS PROCTIME()
         ) WITH ({_options(options)})""")
-    latin = {name: f"DECODE({name}, 'ISO-8859-1')" for name in ("k", "v", "m")}  # one character a byte: the bytes stay what they are
-    sizes = " || '|' || ".join(f"CAST(COALESCE(CHAR_LENGTH({text}), -1) AS STRING)" for text in latin.values())
-    texts = " || ".join(f"COALESCE({text}, '')" for text in latin.values())
     batches = tables.sql_query(f"""
-        SELECT part, ARRAY_JOIN(ARRAY_AGG(line), '') AS lines FROM TABLE(TUMBLE(
-            (SELECT part, arrived, CAST(o AS STRING) || '|' || CAST(ts AS STRING) || '|' || {sizes} || '|' || {texts} AS line
-             FROM (SELECT *, h['driftline-watermark'] AS m FROM {name})),
+        SELECT part, ARRAY_JOIN(ARRAY_AGG(place), '|') AS places, ARRAY_AGG(k) AS ks, ARRAY_AGG(v) AS vs, ARRAY_AGG(m) AS ms
+        FROM TABLE(TUMBLE(
+            (SELECT part, arrived, CAST(o AS STRING) || '|' || CAST(ts AS STRING) AS place, k, v, h['driftline-watermark'] AS m FROM {name}),
             DESCRIPTOR(arrived), INTERVAL '{batch_ms / 1000:.3f}' SECOND))
         GROUP BY part, window_start, window_end""")
     return tables.to_data_stream(batches)
 
 
-def records(lines: str) -> tuple[list[int], list[str], list[bytes | None], list[bytes | None], list[bytes | None]]:
-    """The records of one batch: offsets, times (UTC, as text), keys, values and watermark headers."""
-    data = lines.encode("latin-1")
-    offsets, times, columns = [], [], ([], [], [])  # type: ignore[var-annotated]
-    at = 0
-    while at < len(data):
-        head = data.index(b"|", data.index(b"|", data.index(b"|", data.index(b"|", data.index(b"|", at) + 1) + 1) + 1) + 1)
-        offset, time, *sizes = data[at:head].split(b"|")
-        offsets.append(int(offset))
-        times.append(time.decode())
-        at = head + 1
-        for column, size in zip(columns, map(int, sizes), strict=True):
-            column.append(data[at : at + size] if size >= 0 else None)
-            at += max(size, 0)
-    return offsets, times, *columns
+def records(row: Row) -> tuple[Int64, Int64, Bytes, Bytes, list[bytes | None]]:
+    """The records of one batch: offsets, times (ms), keys, values, and watermark headers where there are any."""
+    _, places, keys, values, marks = row
+    parts = places.split("|")
+    offsets, times = np.array(parts[0::2], np.int64), np.array(parts[1::2], "datetime64[ms]").astype(np.int64)
+    return offsets, times, Bytes.of(keys), Bytes.of(values), list(marks) if any(mark is not None for mark in marks) else []
 
 
 BATCH = Types.ROW_NAMED(["topic", "lines"], [Types.STRING(), Types.STRING()])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from connectors.kafka.columns import Bytes, Headers
 from connectors.kafka.columns import Records as KafkaRecords
 from streams.events import dead_letters
 from streams.events.decode import WATERMARK, Decoded
+from streams.features.distributed.buckets import bucket_of
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Base, Part, Records, Sent, Written, pack, unpack
 from streams.features.program import Program
@@ -75,11 +75,13 @@ class Arrive:
             program = self._routes.setdefault((task, name), Program(routes[name]))
             answer = program.process(_alone(name, read.table))
             rows, buckets = answer.index, bucket_of(answer.table, self._job.buckets)
+        columns = self._job.task_columns(task, name)
+        asked = read.table.select([column for column in read.table.column_names if column in columns])
         row_times = read.times[read.is_row]
         for bucket, key in enumerate(keys):
             mine = rows[buckets == bucket]
             times, is_row = _times(row_times[mine], before[mine], newest)
-            table = read.table.take(pa.array(mine)) if len(mine) < read.table.num_rows else read.table
+            table = asked.take(pa.array(mine)) if len(mine) < asked.num_rows else asked
             yield TASKS, key, pack(Part(read.rank, read.partition, table, read.offsets[mine], times, is_row, read.next_offset))
 
 
@@ -93,26 +95,16 @@ def _times(times: Int64, before: Int64, newest: int) -> tuple[Int64, np.ndarray]
     return both[known | is_row], is_row[known | is_row]
 
 
-def bucket_of(keys: pa.Table, buckets: int) -> Int64:
-    """The bucket of each row: a hash of the key columns that is the same on every machine and in every version of a job."""
-    columns = keys.to_pandas(types_mapper=None, date_as_object=False, integer_object_nulls=False)
-    text = pd.DataFrame({name: column.astype("object").where(column.notna(), None).map(_word) for name, column in columns.items()})
-    return (pd.util.hash_pandas_object(text, index=False).to_numpy() % np.uint64(buckets)).astype(np.int64)
-
-
-def _word(value: object) -> str:
-    return "\0" if value is None else str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _alone(name: str, table: pa.Table) -> Batch:
     return Batch({name: table}, {name: np.arange(table.num_rows, dtype=np.int64)})
 
 
 def _kafka(records: Records, topic: str) -> KafkaRecords:
-    headers = _headers(records.marks)
+    headers = _headers(records.marks) if records.marks else Headers.none(len(records.offsets))
     next_offset = int(records.offsets[-1]) + 1 if len(records.offsets) else 0
-    keys, values = Bytes.of(records.keys), Bytes.of(records.values)
-    return KafkaRecords(topic, records.partition, records.offsets, records.timestamps, keys, values, headers, next_offset)
+    return KafkaRecords(
+        topic, records.partition, records.offsets, records.timestamps, records.keys, records.values, headers, next_offset
+    )
 
 
 def _headers(marks: list[bytes | None]) -> Headers:

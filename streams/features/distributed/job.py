@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from connectors.kafka.consumer import ColumnarConsumer
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import ARRIVE, STAGES
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, Written, pack, unpack
 from streams.project import Project
 from streams.worker.merge import Slot
 
@@ -89,38 +86,33 @@ def job_plan(project: Project, kafka: Mapping[str, Any]) -> JobPlan:
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:
     """Wire the stages and submit them; Flink's TableResult."""
-    from pyflink.common import Types
-
-    from connectors.flink.durable import Deciding, Durable, tag
+    from connectors.flink.durable import KEYED, Deciding, Durable, keyed, sent_to
     from connectors.flink.settings import java_settings
-    from connectors.flink.tables import BATCH, batch, sink, source
+    from connectors.flink.tables import BATCH, sink, source
 
     java = java_settings(kafka)
-    arrivals = None
+    arrivals = []
     for reader in job.readers:
         stream = source(tables, f"input_{reader.rank}", reader.input.topic, java, group)
-        keyed = stream.map(_Arrival(reader.rank), output_type=Types.PICKLED_BYTE_ARRAY()).name(reader.input.name)
-        arrivals = keyed if arrivals is None else arrivals.union(keyed)
+        arrivals.append(stream.map(_Arrival(reader.rank), output_type=KEYED).name(reader.input.name))
 
-    def stage(stream: Any, name: str, function: Any) -> Any:
-        return stream.key_by(_key, key_type=Types.INT()).process(function, output_type=Types.PICKLED_BYTE_ARRAY()).name(name).uid(name)
+    def stage(streams: list[Any], name: str, function: Any) -> Any:
+        return keyed(streams).process(function, output_type=BATCH).name(name).uid(name)
 
-    arrived = stage(arrivals, ARRIVE, Durable(Stage(job, ARRIVE), OUT))
-    order = stage(arrived.get_side_output(tag(ORDER)), ORDER, Deciding(Stage(job, ORDER), OUT, Quiet(job, kafka)))
+    arrived = stage(arrivals, ARRIVE, Durable(Stage(job, ARRIVE), OUT, _to_row))
+    order = stage(sent_to(ORDER, arrived), ORDER, Deciding(Stage(job, ORDER), OUT, _to_row, Quiet(job, kafka)))
     order.set_parallelism(1)
-    tasks = stage(arrived.get_side_output(tag(TASKS)).union(order.get_side_output(tag(TASKS))), TASKS, Durable(Stage(job, TASKS), OUT))
-    rows = stage(arrived.get_side_output(tag(ROWS)).union(tasks.get_side_output(tag(ROWS))), ROWS, Durable(Stage(job, ROWS), OUT))
-
-    def to_row(message: bytes) -> Any:
-        found = unpack(message)
-        return batch(found.topic, found.keys, found.values, found.times)  # type: ignore[union-attr,arg-type]
-
-    written = arrived.union(order).union(rows).map(to_row, output_type=BATCH).name("write")
-    return sink(tables, written, sorted(job.topics.values()), java, group)
+    tasks = stage(sent_to(TASKS, arrived, order), TASKS, Durable(Stage(job, TASKS), OUT, _to_row))
+    rows = stage(sent_to(ROWS, arrived, tasks), ROWS, Durable(Stage(job, ROWS), OUT, _to_row))
+    return sink(tables, arrived.union(order, rows), sorted(job.topics.values()), java, group)
 
 
-def _key(element: tuple[int, bytes]) -> int:
-    return element[0]
+def _to_row(message: bytes) -> Any:
+    from connectors.flink.tables import batch
+
+    found = unpack(message)
+    assert isinstance(found, Written)
+    return batch(found.topic, found.keys, found.values, found.times)
 
 
 @dataclass(frozen=True)
@@ -129,16 +121,9 @@ class _Arrival:
 
     rank: int
 
-    def __call__(self, row: Any) -> tuple[int, bytes]:
+    def __call__(self, row: Any) -> Any:
+        from pyflink.common import Row
+
         from connectors.flink.tables import records
 
-        offsets, times, keys, values, marks = records(row[1])
-        stamps = np.array([_ms(text) for text in times], np.int64)
-        message = Records(self.rank, row[0], np.array(offsets, np.int64), stamps, keys, values, marks)
-        return self.rank * PARTITIONS + row[0], pack(message)
-
-
-def _ms(text: str) -> int:
-    """'2013-01-01 05:15:00.123' in UTC to milliseconds since the epoch."""
-    whole, _, part = text.partition(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S")) * 1000 + int((part + "000")[:3])
+        return Row(self.rank * PARTITIONS + row[0], pack(Records(self.rank, row[0], *records(row))))

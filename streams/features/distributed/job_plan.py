@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from streams.features.distributed.split import Cut, cut
-from streams.features.plan import Plan
+from streams.features.plan import Plan, Scan, walk
 from streams.step import Input
+from streams.types import OFFSET, PARTITION, TIME
 from streams.worker.merge import Merge, Slot
 from streams.worker.replay import Reader
 
@@ -46,6 +47,11 @@ class JobPlan:
             if of is None or self.inputs[rank].name in of:
                 merge.open(rank, partition, offset=start)
         return merge
+
+    def task_columns(self, task: int, table: str) -> frozenset[str]:
+        """The columns of an input that a task reads, its places included."""
+        scans = (node for node in walk(self.cut.tasks[task].plan.root) if isinstance(node, Scan) and node.table == table)
+        return frozenset({PARTITION, OFFSET, TIME}).union(*({f.name for f in node.fields} for node in scans))
 
     def task_keys(self, task: int) -> range:
         """The keys of a task's buckets among all tasks' keys."""

@@ -49,7 +49,7 @@ class Local:
         self._deliver()
         order = self._stage((ORDER, 0))
         assert isinstance(order, Order)
-        self._post((ORDER, 0), order.end())
+        self._post((ORDER, 0), order.receive(order.end()))
         self._deliver()
         return self.written
 
@@ -60,7 +60,10 @@ class Local:
             if self._draw.random() < self._restart and target in self._stages:
                 state = self._stages.pop(target).snapshot()
                 self._stage(target).restore(state)
-            self._post(target, self._stage(target).receive(message))
+            stage = self._stage(target)
+            self._post(target, stage.receive(message))
+            if isinstance(stage, Order) and self._draw.random() < 0.5 and (tick := stage.tick(lambda reads: set())) is not None:
+                self._post(target, stage.receive(tick))
 
     def _post(self, source: tuple[str, int], sent: Iterable[tuple[str, int, bytes]]) -> None:
         for stage, key, message in sent:

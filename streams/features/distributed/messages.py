@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from connectors.kafka.columns import Bytes
 from streams.types import Int64
 from streams.worker.merge import Frontier, Read, Slot
 
@@ -19,14 +20,17 @@ Sent = Iterator[tuple[str, int, bytes]]  # stage, key, message
 
 @dataclass(frozen=True)
 class Records:
-    """Raw records of one partition of input `rank`, as the engine's source gives them; `marks[i]` is a watermark header or None."""
+    """Raw records of one partition of input `rank`, as the engine's source gives them; `marks[i]` is a watermark header or None.
+
+    `marks` is empty where no record has one.
+    """
 
     rank: int
     partition: int
     offsets: Int64
     timestamps: Int64
-    keys: list[bytes | None]
-    values: list[bytes | None]
+    keys: Bytes
+    values: Bytes
     marks: list[bytes | None]
 
 
@@ -46,6 +50,14 @@ class Part:
     @property
     def read(self) -> Read:
         return Read(self.rank, self.partition, self.table, self.offsets, self.times, self.is_row, self.next_offset)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What the clock told the order at `at` (ms): which partitions no longer hold the others."""
+
+    idle: frozenset[Slot]
+    at: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Piece:
     seen: pa.Table
 
 
-Message = Records | Part | Turn | Base | Piece
+Message = Records | Part | Tick | Turn | Base | Piece
 
 
 @dataclass(frozen=True)
@@ -95,5 +107,5 @@ def pack(message: Message | Written) -> bytes:
 def unpack(data: bytes) -> Message | Written:
     """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
     found = pickle.loads(data)
-    assert isinstance(found, Records | Part | Turn | Base | Piece | Written)
+    assert isinstance(found, Records | Part | Tick | Turn | Base | Piece | Written)
     return found

@@ -11,7 +11,7 @@ from connectors.kafka.columns import Bytes
 from streams.events import late
 from streams.features.distributed.arrive import written
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import OUT, TASKS, Part, Sent, Turn, pack, unpack
+from streams.features.distributed.messages import OUT, TASKS, Part, Sent, Tick, Turn, pack, unpack
 from streams.types import OffsetRange
 from streams.worker.commits import Commit
 from streams.worker.merge import Merge, Slot, Taken
@@ -32,20 +32,26 @@ class Order:
         self._ahead: list[tuple[str, int, int]] = []
 
     def receive(self, message: bytes) -> Sent:
-        part = unpack(message)
-        assert isinstance(part, Part)
-        self._merge.add(part.read)
-        self._ahead += [(self._job.inputs[part.rank].topic, part.partition, offset) for offset in part.ahead]
-        yield from self._turn(set())
+        found = unpack(message)
+        if isinstance(found, Tick):
+            yield from self._turn(set(found.idle), found.at)
+        else:
+            assert isinstance(found, Part)
+            self._merge.add(found.read)
+            self._ahead += [(self._job.inputs[found.rank].topic, found.partition, offset) for offset in found.ahead]
 
-    def tick(self, quiet: Quiet) -> Sent:
-        """Go on without the partitions that are quiet, when rows wait for them."""
-        if self._merge.rows and (idle := quiet({slot: one.read for slot, one in self._merge.progress().items()})):
-            yield from self._turn(idle)
+    def tick(self, quiet: Quiet) -> bytes | None:
+        """The message that lets waiting rows go on, without the partitions that are quiet; None when none waits.
 
-    def end(self) -> Sent:
-        """No more records will come: take all that waits."""
-        yield from self._turn(set(self._job.starts))
+        Turns are made by the clock and not by each message, so that they are few and large under load.
+        """
+        if not self._merge.rows:
+            return None
+        return pack(Tick(frozenset(quiet({slot: one.read for slot, one in self._merge.progress().items()})), now_ms()))
+
+    def end(self) -> bytes:
+        """The message that no more records will come: it takes all that waits."""
+        return pack(Tick(frozenset(self._job.starts), now_ms()))
 
     def snapshot(self) -> bytes:
         return pickle.dumps((self._merge, self._number, self._read, self._ahead))
@@ -55,7 +61,7 @@ class Order:
         assert isinstance(found[0], Merge)
         self._merge, self._number, self._read, self._ahead = found
 
-    def _turn(self, idle: set[Slot]) -> Sent:
+    def _turn(self, idle: set[Slot], now: int) -> Sent:
         taken = self._merge.take(idle)
         if taken is None:
             return
@@ -68,7 +74,6 @@ class Order:
         for key in self._job.all_task_keys:
             yield TASKS, key, turn
         names = tuple((self._topic(slot), slot[1]) for slot in sorted(idle))
-        now = now_ms()
         commit = Commit(
             "features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now
         )

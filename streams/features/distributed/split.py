@@ -191,6 +191,8 @@ def _pruned(node: Node, needs: frozenset[str]) -> Node:
         used = tuple((ref, scalar) for ref, scalar in node.outputs if ref in needs)
         below = frozenset().union(*(scalar.refs for _, scalar in used)) if used else frozenset()
         return replace(node, child=_pruned(node.child, below), outputs=used or node.outputs[:1])
+    if isinstance(node, Scan):
+        return replace(node, fields=tuple(f for f in node.fields if f.ref in needs))
     if isinstance(node, Filter):
         return replace(node, child=_pruned(node.child, needs | node.condition.refs))
     if isinstance(node, (Join, Windowed)):

@@ -75,7 +75,8 @@ def batches(parts: dict[tuple[int, int], list[dict[str, object] | None]], size: 
         for start in range(0, len(values), size):
             texts = [json.dumps(value).encode() if value is not None else b"no json" for value in values[start : start + size]]
             offsets = np.arange(start, start + len(texts), dtype=np.int64)
-            found.append(Records(rank, partition, offsets, np.zeros(len(texts), np.int64), [None] * len(texts), texts, [None] * len(texts)))
+            stamps, none = np.zeros(len(texts), np.int64), Bytes.nulls(len(texts))
+            found.append(Records(rank, partition, offsets, stamps, none, Bytes.of(texts), []))
     return found
 
 
