@@ -53,6 +53,7 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Sender, "_can_split", ("self", "batch", "error")),
     (Sender, "wakeup", ("self",)),
     (TransactionManager, "maybe_add_partition_to_transaction", ("self", "topic_partition")),
+    (TransactionManager, "send_offsets_to_transaction", ("self", "offsets", "group_metadata")),
     (TransactionManager, "has_fatal_error", ("self",)),
     (TransactionManager, "is_bumping_epoch", ("self",)),
     (TransactionManager, "bump_producer_id_and_epoch", ("self",)),

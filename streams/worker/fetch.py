@@ -17,6 +17,7 @@ from connectors.kafka.columns import Bytes, Headers, Records
 from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
 
+LINGER_S, FEW = 0.004, 1_000
 QUIET_MS = 20  # at most so often the broker is asked for the ends of quiet partitions
 
 
@@ -161,6 +162,8 @@ class Fetch:
             newest = int(records.timestamps[-1]) if len(records) else -1
             found.append(Fetched(part, self._decode(records), len(records), records.nbytes, newest, self._clock()))
         self._put(found)
+        if found and sum(one.records for one in found) < FEW:
+            self._stopping.wait(LINGER_S)  # a fetch costs the same with few records: the next one finds more
         return bool(found)
 
     def _pass_over(self, error: CorruptBatchError) -> None:

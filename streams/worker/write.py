@@ -127,10 +127,10 @@ class Write:
         outputs = dict(work.outputs)
         if work.refused:
             outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
-        encoded = {topic: encode(output) for topic, output in outputs.items()}
         begun = time.perf_counter()
         if self._exactly_once:
             self._producer.begin()
+        encoded = {topic: encode(output) for topic, output in outputs.items()}
         for topic, (keys, values) in encoded.items():
             try:
                 send(self._producer, topic, outputs[topic], keys, values)
