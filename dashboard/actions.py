@@ -153,8 +153,18 @@ def why(project: Project, prediction_id: str) -> dict[str, Any]:
     return dict(_why(project, prediction_id))
 
 
+_plans: dict[Path, tuple[str, str]] = {}  # by project: the SQL, and what it was compiled to
+
+
 def plan(project: Project) -> str:
-    """What the feature SQL was compiled to, in words; the refusal where it is refused."""
+    """What the feature SQL was compiled to, in words; the refusal where it is refused. Once for a text: it takes a while."""
+    sql = project.features_sql
+    if _plans.get(project.root, ("", ""))[0] != sql:
+        _plans[project.root] = sql, _plan(project)
+    return _plans[project.root][1]
+
+
+def _plan(project: Project) -> str:
     try:
         from streams.features.explain import explain
         from streams.features.step import plan_of
