@@ -20,7 +20,7 @@ from streams.demo.folder import events
 from streams.demo.headless import run_headless
 from streams.supervisor.child import lives
 
-pytestmark = [pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(1500)]
 
 START, END = "2013-01-01", "2013-01-14"
 SETTINGS = (
