@@ -152,8 +152,13 @@ class Runner:
                 f"There are {len(blocks[0])} labelled rows to train on, of {len(np.unique(blocks[0].labels))} class(es). Wait for more labels."
             )
         run = self._write(run.to("training", _now(), dataset=summary))
-        cancelled = lambda: self._is_cancelled(run)  # noqa: E731 - named for what it answers
+
+        def cancelled() -> bool:
+            return self._is_cancelled(run)
+
         *tried, final = train(self._trainer(), [*blocks, whole], work / "models", out, cancelled)
+        if cancelled():
+            raise Cancelled("cancelled after training")
         run = self._write(run.to("evaluating", _now(), log_tail=tail(out)))
         after = whole.slice(whole.times >= plan.starts[0])
         scores = judged(after, plan.starts, [load(folder, digest(folder)) for folder in tried])
@@ -168,6 +173,8 @@ class Runner:
         comparison = None
         if champion is not None:
             comparison = self._compare(champion, after, scores, plan)
+        if cancelled():
+            raise Cancelled("cancelled while evaluating")
         metrics = {name: value for name, value in reference.performance.items() if value is not None}
         sha256 = digest(final)
         tags = {"dataset": named.sha256, "commit": named.commit, "plan": named.plan, "sha256": sha256, "trigger": run.trigger}

@@ -56,6 +56,8 @@ class Run:
 def latest(values: Iterable[Mapping[str, Any]]) -> dict[str, Run]:
     """The newest state of each run, in order of their first records. A request for a run that is known changes nothing.
 
+    The wish to cancel a run holds until the run has ended, or waits for a decision.
+
     >>> latest([{"run_id": "a", "state": "failed"}, {"run_id": "a", "state": "requested"}])["a"].state
     'failed'
     """
@@ -68,5 +70,8 @@ def latest(values: Iterable[Mapping[str, Any]]) -> dict[str, Run]:
             if run.run_id in found:
                 found[run.run_id] = replace(found[run.run_id], decision="cancel", decided_by=run.decided_by)
             continue
+        before = found.get(run.run_id)
+        if before is not None and before.decision == "cancel" and run.state in ACTIVE:  # the runner had not read the wish yet
+            run = replace(run, decision="cancel", decided_by=before.decided_by)
         found[run.run_id] = run
     return found

@@ -52,6 +52,14 @@ def test_a_second_click_joins_and_a_cancelled_run_never_begins(project: Project,
         find(ended, "x")
 
 
+def test_a_wish_to_cancel_outlives_the_states_that_were_written_without_knowing_of_it() -> None:
+    states = ("requested", "building", "cancelling", "training", "evaluating")
+    records = [{**Run("a", state).value(), "decided_by": "ann" if state == "cancelling" else None} for state in states]
+    for number in (3, 4, 5):
+        assert latest(records[:number])["a"].decision == "cancel"
+    assert latest([*records, Run("a", "waiting").value()])["a"].decision is None
+
+
 def test_two_clicks_at_the_same_moment_are_one_run(project: Project, connection: MemoryBroker) -> None:
     for name in ("manual-1", "manual-2"):
         log.append(connection, project.topic("runs"), [(name, Run(name, "requested").value(), 0)])
