@@ -35,6 +35,8 @@ def sensible(value: float | None) -> str:
 
 
 def rate(per_second: float) -> str:
+    if 0 < per_second < 0.05:
+        return "less than 0.1 events/s"
     return f"{per_second:,.0f} events/s" if per_second >= 10 or per_second == 0 else f"{per_second:.1f} events/s"
 
 

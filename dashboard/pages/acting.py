@@ -26,16 +26,26 @@ def person(desk: Desk, place: str) -> str | None:
         return None
     if known:
         return str(known)
-    name = st.text_input("Who are you?", key=f"name_{place}", placeholder="your name, for the record of this run", autocomplete="name")
-    given = st.text_input("Password", type="password", key=f"password_{place}") if password else ""
-    if not name:
-        return None
-    if password and not hmac.compare_digest(given.encode(), password.encode()):
-        if given:
+    asked = (place, password)
+    st.text_input(
+        "Who are you?", key=f"name_{place}", placeholder="your name, for the record", autocomplete="name", on_change=_told, args=asked
+    )
+    if password:
+        given = st.text_input("Password", type="password", key=f"password_{place}", on_change=_told, args=asked)
+        if given and not _fits(place, password):
             parts.warning("That is not the password of this dashboard.")
-        return None
-    st.session_state["person"] = name.strip()
-    return name.strip()
+    return None
+
+
+def _told(place: str, password: str | None) -> None:
+    """A callback, so that who has said it is not asked again in the same breath."""
+    name = str(st.session_state.get(f"name_{place}") or "").strip()
+    if name and (password is None or _fits(place, password)):
+        st.session_state["person"] = name
+
+
+def _fits(place: str, password: str) -> bool:
+    return hmac.compare_digest(str(st.session_state.get(f"password_{place}") or "").encode(), password.encode())
 
 
 def retrain(desk: Desk, reason: str | None) -> None:
@@ -49,14 +59,8 @@ def retrain(desk: Desk, reason: str | None) -> None:
         with st.popover("Running" if running or (asked and current is None) else "Retrain", type="primary", disabled=running, icon=None):
             who = person(desk, "retrain")
             _suggest("reason", reason)
-            said = st.text_area("Reason", key="reason", height=96)
-            if st.button("Start the run", type="primary", disabled=who is None, key="start"):
-                answer = actions.retrain(desk.project, said or "asked for", str(who))
-                if answer.error:
-                    st.session_state["refused"] = answer.error
-                else:
-                    st.session_state["asked"] = answer.value
-                st.rerun()
+            st.text_area("Reason", key="reason", height=96)
+            st.button("Start the run", type="primary", disabled=who is None, key="start", on_click=_start, args=(desk, "reason", str(who)))
         if current is not None:
             parts.note(runs.sentence(current))
             _link(desk, "retraining", "Watch the run" if current.active else "Compare and decide", run=current.run_id)
@@ -67,11 +71,24 @@ def retrain(desk: Desk, reason: str | None) -> None:
             parts.note(
                 "Trains a challenger on all labels known now. The champion goes on serving; nothing is replaced before you have compared."
             )
-    if refused := st.session_state.pop("refused", None):
-        parts.failure("The run could not be requested", str(refused), f"Is the broker running? driftline up {desk.project.root}")
+    _refused(desk)
     failed = next(iter(runs.runs(desk.cursor())), None)
     if failed is not None and failed.state == "failed":
         failed_run(failed)
+
+
+def _start(desk: Desk, key: str, who: str) -> None:
+    """A callback, so that what the click did is there when the page is drawn for it: one drawing, not two."""
+    answer = actions.retrain(desk.project, st.session_state.get(key) or "asked for", who)
+    if answer.error:
+        st.session_state["refused"] = answer.error
+    else:
+        st.session_state["asked"] = st.session_state["follow"] = answer.value
+
+
+def _refused(desk: Desk) -> None:
+    if refused := st.session_state.pop("refused", None):
+        parts.failure("The run could not be requested", str(refused), f"Is the broker running? driftline up {desk.project.root}")
 
 
 def _suggest(key: str, reason: str | None) -> None:
@@ -134,17 +151,26 @@ def decide(desk: Desk, run: runs.Run) -> None:
     with right if who is None else left:
         why = st.text_input("Reason", key="decision_reason", placeholder="why, for the record")
     with right if who is not None else st.container(), st.container(horizontal=True):
-        if st.button("Promote", type="primary", disabled=who is None or hindrance is not None, key="promote"):
-            _done(actions.promote(desk.project, run.run_id, why or runs.verdict(run), str(who)))
-        if st.button("Reject", disabled=who is None, key="reject"):
-            _done(actions.reject(desk.project, run.run_id, why or "rejected by hand", str(who)))
+        st.button(
+            "Promote",
+            type="primary",
+            disabled=who is None or hindrance is not None,
+            key="promote",
+            on_click=lambda: done(actions.promote(desk.project, run.run_id, why or runs.verdict(run), str(who))),
+        )
+        st.button(
+            "Reject",
+            disabled=who is None,
+            key="reject",
+            on_click=lambda: done(actions.reject(desk.project, run.run_id, why or "rejected by hand", str(who))),
+        )
     if hindrance:
         parts.note(hindrance)
 
 
-def _done(answer: actions.Answer) -> None:
+def done(answer: actions.Answer) -> None:
+    """Keep what a click came to for `decided`."""
     st.session_state["decided"] = answer
-    st.rerun()
 
 
 def decided() -> None:
@@ -170,11 +196,7 @@ def retrain_again(desk: Desk, reason: str | None) -> None:
     with st.popover("Retrain", type="secondary"):
         who = person(desk, "again")
         _suggest("reason_again", reason)
-        said = st.text_area("Reason", key="reason_again", height=96)
-        if st.button("Start the run", type="primary", disabled=who is None, key="start_again"):
-            answer = actions.retrain(desk.project, said or "asked for", str(who))
-            if answer.error:
-                parts.failure("The run could not be requested", answer.error, f"Is the broker running? driftline up {desk.project.root}")
-            else:
-                st.session_state["follow"] = answer.value
-                st.rerun()
+        st.text_area("Reason", key="reason_again", height=96)
+        pressed = (desk, "reason_again", str(who))
+        st.button("Start the run", type="primary", disabled=who is None, key="start_again", on_click=_start, args=pressed)
+    _refused(desk)

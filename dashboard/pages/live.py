@@ -78,7 +78,7 @@ def _box(stage: queries.Stage, rates: pd.DataFrame) -> str:
     waiting = "" if stage.lag is None else "nothing waiting" if not stage.lag else f"{stage.lag:,} waiting"
     behind = ' class="dl-behind"' if (stage.lag or 0) > 10_000 else ""
     idle = ("&nbsp;" if stage.total else "no row yet") if stage.idle_ms is None else f"{words.age(stage.idle_ms)} ago"
-    rate = f"{stage.rate:,.0f}" if stage.rate >= 10 or not stage.rate else f"{stage.rate:.1f}"
+    rate = f"{stage.rate:,.0f}" if stage.rate >= 10 or stage.rate < 0.05 else f"{stage.rate:.1f}"
     return (
         f'<div class="dl-stage"><h4>{escape(stage.name)}</h4><div class="dl-rate">{rate} <small>rows/s</small></div>'
         f"<p{behind}>{waiting or '&nbsp;'}</p><p>{idle}</p><p>{stage.total:,} in all</p>{_line(rates[rates['step'] == stage.name])}</div>"

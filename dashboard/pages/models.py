@@ -90,9 +90,13 @@ def _roll_back(desk: Desk, found: queries.Models) -> None:
     with st.popover(f"Roll back to version {found.previous}"):
         who = acting.person(desk, "rollback")
         why = st.text_input("Reason", key="rollback_reason", placeholder="why, for the record")
-        if st.button(f"Serve version {found.previous} again", type="primary", disabled=who is None or not why, key="rollback"):
-            st.session_state["decided"] = actions.rollback(desk.project, why, str(who))
-            st.rerun()
+        st.button(
+            f"Serve version {found.previous} again",
+            type="primary",
+            disabled=who is None or not why,
+            key="rollback",
+            on_click=lambda: acting.done(actions.rollback(desk.project, why, str(who))),
+        )
 
 
 def _card(desk: Desk, found: queries.Models) -> None:

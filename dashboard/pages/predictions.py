@@ -71,7 +71,9 @@ def _find(desk: Desk) -> None:
         return
     st.dataframe(_readable(rows), hide_index=True, column_config=_COLUMNS)
     if st.toggle("Why this prediction", key="why", bind="query-params"):
-        why.tree(actions.why(desk.project, str(rows["prediction_id"].iloc[0])))
+        with st.spinner("Going back through the log to the events it came from"):
+            answer = actions.why(desk.project, str(rows["prediction_id"].iloc[0]))
+        why.tree(answer, desk.zone)
 
 
 @st.fragment(run_every=2 * REFRESH)
