@@ -137,3 +137,25 @@ def test_open_to_others_without_a_password_nothing_can_be_changed(kind: tuple[st
     app.text_input(key="password_decide").input("let me in").run()
     assert app.session_state["person"] == "Ada"
     assert not next(button for button in app.button if button.label == "Promote").disabled
+
+
+def test_live_stands_still_while_it_is_paused(kind: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    if name == "empty":
+        pytest.skip("nothing to hold still")
+    app = run(folder, "live", monkeypatch)
+    app.button(key="pause").click().run()
+    assert "stands still since" in text(app)
+    assert app.button(key="pause").label == "Go on"
+    app.button(key="pause").click().run()
+    assert "stands still since" not in text(app)
+    assert not app.exception
+
+
+def test_values_of_set_reach_the_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.project(tmp_path)
+    monkeypatch.setenv("DRIFTLINE_DASHBOARD_READER", "off")
+    monkeypatch.setenv("DRIFTLINE_SETTINGS", '["timezone=Asia/Tokyo"]')
+    project, store, _ = desk.opened(tmp_path)
+    store.close()
+    assert project.timezone == "Asia/Tokyo"

@@ -177,3 +177,16 @@ def test_a_million_predictions_answer_at_once(tmp_path: Path) -> None:
     assert found is not None and found.versions["n"].sum() == 1_000_000
     assert took < 1.0
     opened.close()
+
+
+def test_a_question_is_asked_once_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.store.store.FRESH_S", 0.0)
+    store = world.store(world.project(tmp_path))
+    asked = []
+    for _ in range(3):
+        store.once("question", lambda: asked.append(1))
+    assert len(asked) == 1
+    store.write({"drift": world.facts(world.checks(8)[:1])})
+    store.once("question", lambda: asked.append(1))
+    assert len(asked) == 2
+    store.close()
