@@ -15,6 +15,7 @@ from dashboard.queries.window import placed
 
 ACTIVE = ("requested", "building", "training", "evaluating")
 ENDED = ("promoted", "rejected", "failed", "cancelled")
+FEW = 20  # rows of a segment below which a difference says nothing and would stretch the axis for all
 STATES = (*ACTIVE, "waiting")
 
 
@@ -156,6 +157,7 @@ def comparison_frames(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "high": entry.get("high"),
             }
             for value, entry in values.items()
+            if (entry.get("rows") or 0) >= FEW
         ]
     calibration = [
         {"side": side, "predicted": point["score"], "observed": point["observed"], "rows": point["rows"]}
