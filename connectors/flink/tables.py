@@ -12,7 +12,7 @@ from pyflink.table import DataTypes, Schema, StreamTableEnvironment, TableResult
 from connectors.kafka.columns import Bytes
 from streams.types import Int64
 
-BATCH_MS = 100
+BATCH_MS = 200
 
 
 def _options(options: Mapping[str, str]) -> str:
@@ -22,7 +22,7 @@ def _options(options: Mapping[str, str]) -> str:
 def source(
     tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, batch_ms: int = BATCH_MS
 ) -> DataStream:
-    """A topic as rows (partition, places, keys, values, marks): a tenth of a second's records in the order of their partition, see `records`."""
+    """A topic as rows (partition, places, keys, values, marks): a fifth of a second's records in the order of their partition, see `records`."""
     options = {
         "connector": "kafka",
         "topic": topic,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streams.commands.options import JsonOption, ProjectOption, open_project, show_json, show_table
+from streams.commands.options import JsonOption, ProjectOption, SettingsOption, open_project, show_json, show_table
 from streams.errors import DriftlineError
 
 proofs = typer.Typer(no_args_is_help=True, help="Proofs that run here: promises, tried.", rich_markup_mode=None)
@@ -82,22 +83,33 @@ def backfill(
     files: Annotated[
         list[str], typer.Option("--from", metavar="SOURCE=FILE", help="Rows of a source from a file instead of the log. Repeatable.")
     ] = [],  # noqa: B006
+    on: Annotated[
+        str, typer.Option("--on", metavar="embedded|flink", help="Where: in this process, or on Flink, for more than one machine holds.")
+    ] = "embedded",
     project: ProjectOption = ".",
+    settings: SettingsOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
     """Compute all feature rows, of the log or of files, into one Parquet file."""
     from streams.features.offline import backfill as fill
+    from streams.settings import one_of
     from streams.worker.connection import KafkaConnection
 
-    opened = open_project(project)
+    opened = open_project(project, settings)
     given: dict[str, list[str]] = {}
     for text in files:
         source, equals, file = text.partition("=")
         if not equals:
             raise DriftlineError(f"--from {text}: SOURCE=FILE was expected, as in --from payments=payments.parquet.")
         given.setdefault(opened.source(source).name, []).append(file)
-    connection = None if given else KafkaConnection(opened.kafka())
-    done = fill(opened, out, connection, given or None)
+    if one_of(on, ("embedded", "flink"), "--on") == "flink":
+        from streams.features.distributed.backfill import backfill_on_flink
+        from streams.features.distributed.run import with_flink
+
+        with_flink(sys.argv[1:])
+        done = backfill_on_flink(opened, out, given or None)
+    else:
+        done = fill(opened, out, None if given else KafkaConnection(opened.kafka()), given or None)
     if as_json:
         show_json({"rows": done.rows, "events": done.events, "plan": done.plan, "path": str(done.path)})
     else:

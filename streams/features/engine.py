@@ -6,8 +6,9 @@ The table of a query is a feed whose content changes with each batch while its s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -37,17 +38,22 @@ class _Feed:
 
 
 class Engine:
-    """One connection of one thread: results do not depend on how many cores there are."""
+    """One connection of one thread: results do not depend on how many cores there are. Opened for the first expression to compute."""
 
     def __init__(self, udfs: Udfs, expressions: Iterable[Scalar]) -> None:
-        self._connection = duckdb.connect(config={"threads": 1})
-        self._connection.execute("SET TimeZone = 'UTC'")
-        prepare(self._connection, udfs, " ".join(scalar.sql for scalar in expressions))
+        self._udfs, self._sql = udfs, " ".join(scalar.sql for scalar in expressions)
         self._names = count()
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(config={"threads": 1})
+        connection.execute("SET TimeZone = 'UTC'")
+        prepare(connection, self._udfs, self._sql)
+        return connection
 
     def query(self, scalars: Sequence[tuple[str, Scalar]], kinds: Mapping[str, Kind]) -> Query:
         """The named expressions over columns of these types."""
-        return Query(self._connection, f"feed{next(self._names)}", scalars, kinds)
+        return Query(lambda: self._connection, f"feed{next(self._names)}", scalars, kinds)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,11 @@ class Query:
     """Named expressions; plain columns pass by without the engine."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, feed: str, scalars: Sequence[tuple[str, Scalar]], kinds: Mapping[str, Kind]
+        self,
+        connect: Callable[[], duckdb.DuckDBPyConnection],
+        feed: str,
+        scalars: Sequence[tuple[str, Scalar]],
+        kinds: Mapping[str, Kind],
     ) -> None:
         self.outputs = tuple(_Output(ref, scalar) for ref, scalar in scalars)
         computed = [output for output in self.outputs if output.scalar.column is None]
@@ -68,9 +78,10 @@ class Query:
         for output in computed:
             self._computed.setdefault(output.scalar.sql, len(self._computed))
         self._needed = sorted(set().union(*(output.scalar.refs for output in computed))) if computed else []
-        self._connection, self._statement = connection, f"EXECUTE ask_{feed}"
+        self._statement = f"EXECUTE ask_{feed}"
         if not computed:
             return
+        self._connection = connection = connect()
         fields = [pa.field(ref, _fed(kinds[ref])) for ref in self._needed] or [pa.field("one", pa.int8())]
         self._feed = _Feed(pa.schema(fields))
         connection.register(feed, self._feed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -33,6 +35,10 @@ class Arrive:
     def receive(self, message: bytes) -> Sent:
         records = unpack(message)
         assert isinstance(records, Records)
+        if self._job.ends is not None:
+            records = _before(records, self._job.ends[records.rank, records.partition])
+            if not len(records.offsets):
+                return
         reader = self._job.readers[records.rank]
         decoded = reader.decode(_kafka(records, reader.input.topic), now_ms())
         read = reader.read(decoded, records.partition)
@@ -95,6 +101,15 @@ def _times(times: Int64, before: Int64, newest: int) -> tuple[Int64, np.ndarray]
     return both[known | is_row], is_row[known | is_row]
 
 
+def _before(records: Records, end: int) -> Records:
+    count = int(np.searchsorted(records.offsets, end))
+    if count == len(records.offsets):
+        return records
+    some = slice(0, count)
+    offsets, stamps, marks = records.offsets[some], records.timestamps[some], records.marks[some]
+    return replace(records, offsets=offsets, timestamps=stamps, keys=records.keys.take(some), values=records.values.take(some), marks=marks)
+
+
 def _alone(name: str, table: pa.Table) -> Batch:
     return Batch({name: table}, {name: np.arange(table.num_rows, dtype=np.int64)})
 
@@ -102,9 +117,7 @@ def _alone(name: str, table: pa.Table) -> Batch:
 def _kafka(records: Records, topic: str) -> KafkaRecords:
     headers = _headers(records.marks) if records.marks else Headers.none(len(records.offsets))
     next_offset = int(records.offsets[-1]) + 1 if len(records.offsets) else 0
-    return KafkaRecords(
-        topic, records.partition, records.offsets, records.timestamps, records.keys, records.values, headers, next_offset
-    )
+    return KafkaRecords(topic, records.partition, records.offsets, records.timestamps, records.keys, records.values, headers, next_offset)
 
 
 def _headers(marks: list[bytes | None]) -> Headers:

@@ -54,19 +54,24 @@ class Quiet:
 def _nothing_behind(consumer: ColumnarConsumer, job: JobPlan, slot: Slot, read: int) -> bool:
     part = (job.inputs[slot[0]].topic, slot[1])
     end = consumer.end_offsets([part])[part]
+    if job.ends is not None:
+        end = min(end, job.ends[slot])
     if read >= end:
         return True
     consumer.assign([part], {part: read})
     for _ in range(10):  # only control records may stand there
-        if any(len(records) for records in consumer.poll(100)):
+        if any(len(records) and records.offsets[0] < end for records in consumer.poll(100)):
             return False
         if consumer.position(part) >= end:
             return True
     return False
 
 
-def job_plan(project: Project, kafka: Mapping[str, Any]) -> JobPlan:
-    """What the stages must know of a project, with the partitions its topics have now."""
+def job_plan(project: Project, kafka: Mapping[str, Any], *, out: Project | None = None, bounded: bool = False) -> JobPlan:
+    """What the stages must know of a project, with the partitions its topics have now. `out`: whose topics are written; its own otherwise.
+
+    `bounded`: up to where the topics reach now.
+    """
     from streams import pipeline
     from streams.features.step import build
 
@@ -75,13 +80,15 @@ def job_plan(project: Project, kafka: Mapping[str, Any]) -> JobPlan:
     consumer = ColumnarConsumer(dict(kafka))
     try:
         starts: dict[Slot, int] = {}
+        ends: dict[Slot, int] = {}
         for reader in readers:
             parts = [(reader.input.topic, partition) for partition in consumer.partitions(reader.input.topic)]
             starts |= {(reader.rank, partition): offset for (_, partition), offset in consumer.beginning_offsets(parts).items()}
+            ends |= {(reader.rank, partition): offset for (_, partition), offset in consumer.end_offsets(parts).items()}
     finally:
         consumer.close()
-    topics = {name: project.topic(name) for name in ("features", "commits", "dead-letters", "late")}
-    return JobPlan(step.plan, readers, starts, topics, project.flink.buckets, project.partitions)
+    topics = {name: (out or project).topic(name) for name in ("features", "commits", "dead-letters", "late")}
+    return JobPlan(step.plan, readers, starts, topics, project.flink.buckets, project.partitions, ends if bounded else None)
 
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:

@@ -24,6 +24,7 @@ class JobPlan:
     topics: Mapping[str, str]  # features, commits, dead-letters, late
     buckets: int
     partitions: int = 1  # of the features topic
+    ends: Mapping[Slot, int] | None = None  # of a bounded job: what stands at or past them does not exist
 
     @cached_property
     def cut(self) -> Cut:

@@ -54,10 +54,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Tick:
-    """What the clock told the order at `at` (ms): which partitions no longer hold the others."""
+    """What the clock told the order at `at` (ms): which partitions no longer hold the others, and whether a bounded job is done."""
 
     idle: frozenset[Slot]
     at: int
+    done: bool = False
 
 
 @dataclass(frozen=True)

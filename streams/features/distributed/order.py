@@ -18,6 +18,7 @@ from streams.worker.merge import Merge, Slot, Taken
 from streams.worker.snapshots import now_ms
 from streams.worker.write import encode
 
+DONE = b"done"  # key of the record after the last commit of a bounded job
 Quiet = Callable[[Mapping[Slot, int]], set[Slot]]  # of partitions and how far each is read, those that no longer hold the others
 
 
@@ -28,6 +29,7 @@ class Order:
         self._job, self._reach = job, reach or {}
         self._merge = job.merge()
         self._number = 0
+        self._done = False  # all of a bounded job's rows are taken, and it was said
         self._read: dict[Slot, int] = dict(job.starts)
         self._ahead: list[tuple[str, int, int]] = []
 
@@ -35,6 +37,13 @@ class Order:
         found = unpack(message)
         if isinstance(found, Tick):
             yield from self._turn(set(found.idle), found.at)
+            if found.done:
+                self._done = True
+                yield (
+                    OUT,
+                    0,
+                    pack(written(self._job.topics["commits"], Bytes.of([DONE]), Bytes.of([b"{}"]), np.array([found.at], np.int64))),
+                )
         else:
             assert isinstance(found, Part)
             self._merge.add(found.read)
@@ -45,21 +54,24 @@ class Order:
 
         Turns are made by the clock and not by each message, so that they are few and large under load.
         """
-        if not self._merge.rows:
+        if not self._merge.rows and (self._job.ends is None or self._done):
             return None
-        return pack(Tick(frozenset(quiet({slot: one.read for slot, one in self._merge.progress().items()})), now_ms()))
+        idle = frozenset(quiet({slot: one.read for slot, one in self._merge.progress().items()}))
+        if not self._merge.rows and len(idle) < len(self._job.starts):
+            return None
+        return pack(Tick(idle, now_ms(), done=not self._merge.rows))
 
     def end(self) -> bytes:
         """The message that no more records will come: it takes all that waits."""
         return pack(Tick(frozenset(self._job.starts), now_ms()))
 
     def snapshot(self) -> bytes:
-        return pickle.dumps((self._merge, self._number, self._read, self._ahead))
+        return pickle.dumps((self._merge, self._number, self._read, self._ahead, self._done))
 
     def restore(self, state: bytes) -> None:
         found = pickle.loads(state)
         assert isinstance(found[0], Merge)
-        self._merge, self._number, self._read, self._ahead = found
+        self._merge, self._number, self._read, self._ahead, self._done = found
 
     def _turn(self, idle: set[Slot], now: int) -> Sent:
         taken = self._merge.take(idle)

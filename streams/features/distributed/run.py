@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors.flink.rest import ENDED, Job, Rest
 from connectors.ports import free_port
@@ -21,6 +21,9 @@ from streams.errors import BrokerError, ProjectError
 from streams.project import Project
 from streams.sensors import Meter
 from streams.worker.status import write_status
+
+if TYPE_CHECKING:
+    from streams.features.distributed.job_plan import JobPlan
 
 FLINK_PYTHON = "DRIFTLINE_FLINK_PYTHON"  # a Python that has apache-flink, where this one has not
 STATE_FILE = "job.json"
@@ -84,33 +87,31 @@ def newest_state(project: Project) -> str | None:
 
 def submit_features(project: Project, savepoint: str | None = None) -> tuple[Running, Any]:
     """Submit the features job; what runs, and Flink's result to wait on. Goes on from `savepoint`, else from the newest state there is."""
-    from connectors.flink.environment import Cluster, table_environment
-    from streams.features.distributed.job import job_plan, submit
+    from streams.features.distributed.job import job_plan
 
-    kafka, group = project.kafka(), group_of(project)
-    job = job_plan(project, kafka)
-    _ = job.cut  # what cannot be kept equal is refused here, before a JVM starts
-    address = project.flink.address
-    port = 0 if address else free_port()
-    cluster = Cluster(
-        checkpoints_of(project),
-        address,
-        port,
-        project.flink.parallelism,
-        project.flink.checkpoint_every_ms,
-        savepoint=savepoint or newest_state(project),
-        name=group,
-    )
+    group = group_of(project)
+    job = job_plan(project, project.kafka())
+    found, result = launch(project, job, group, checkpoints_of(project), savepoint or newest_state(project))
     folder_of(project).mkdir(parents=True, exist_ok=True)
-    tables = table_environment(cluster)
-    result = submit(tables, job, kafka, group)
-    client = result.get_job_client()
-    found = Running(address or f"127.0.0.1:{port}", str(client.get_job_id()), group, None if address else os.getpid())
     path = folder_of(project) / STATE_FILE
     part = path.with_suffix(".part")
     part.write_text(json.dumps(asdict(found)))
     part.replace(path)
     return found, result
+
+
+def launch(project: Project, job: JobPlan, group: str, checkpoints: str, savepoint: str | None = None) -> tuple[Running, Any]:
+    """Submit a job under a group (its consumers', its transactions' and its own name); what runs, and Flink's result."""
+    from connectors.flink.environment import Cluster, table_environment
+    from streams.features.distributed.job import submit
+
+    _ = job.cut  # what cannot be kept equal is refused here, before a JVM starts
+    flink = project.flink
+    port = 0 if flink.address else free_port()
+    cluster = Cluster(checkpoints, flink.address, port, flink.parallelism, flink.checkpoint_every_ms, savepoint=savepoint, name=group)
+    result = submit(table_environment(cluster), job, project.kafka(), group)
+    client = result.get_job_client()
+    return Running(flink.address or f"127.0.0.1:{port}", str(client.get_job_id()), group, None if flink.address else os.getpid()), result
 
 
 def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | None = None) -> None:
