@@ -162,6 +162,8 @@ class Fetch:
             newest = int(records.timestamps[-1]) if len(records) else -1
             found.append(Fetched(part, self._decode(records), len(records), records.nbytes, newest, self._clock()))
         self._put(found)
+        for part in self._caught_up:  # a transaction that wrote nothing here has ended with a record that nobody is given
+            self._at[part] = max(self._at[part], self._consumer.position(part))
         if found and sum(one.records for one in found) < FEW:
             self._stopping.wait(LINGER_S)  # a fetch costs the same with few records: the next one finds more
         return bool(found)
