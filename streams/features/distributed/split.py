@@ -244,10 +244,16 @@ def _routes(plan: Plan, paths: list[tuple[Node, tuple[Scalar, ...]]]) -> Mapping
     return routes
 
 
-def _replaced(node: Node, base: Node, leaf: Node) -> Node:
-    """The projections above, over the rows as the tasks completed them."""
+def _replaced(node: Node, base: Node, leaf: Scan, above: tuple[Field, ...] = ()) -> Node:
+    """The projections above, over the rows as the tasks completed them. `above`: what tasks above added, which those below let pass."""
     if node is base or node == base:
         return leaf
-    if isinstance(node, (Project, Filter)):
-        return replace(node, child=_replaced(node.child, base, leaf))
-    return _replaced(node.left if isinstance(node, Join) else node.child, base, leaf)  # type: ignore[union-attr]
+    if isinstance(node, Project):
+        passed = tuple((f.ref, column(f.ref, f.kind)) for f in above)
+        names = (*node.names, *(f.ref for f in above)) if node.names else node.names
+        return replace(node, child=_replaced(node.child, base, leaf, above), outputs=(*node.outputs, *passed), names=names)
+    if isinstance(node, Filter):
+        return replace(node, child=_replaced(node.child, base, leaf, above))
+    known = {f.ref for f in leaf.fields}
+    added = tuple(f for f in _added(node) if f.ref in known)
+    return _replaced(node.left if isinstance(node, Join) else node.child, base, leaf, (*above, *added))  # type: ignore[union-attr]
