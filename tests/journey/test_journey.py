@@ -1,5 +1,4 @@
-"""Two weeks of flights, all the way on a real broker: the first champion, decay, a retraining by itself; and the same again with every
-process killed once."""
+"""Two weeks of flights, all the way on a real broker, with every process killed once: the first champion, decay, a retraining by itself."""
 
 from __future__ import annotations
 
@@ -37,36 +36,9 @@ DEADLINE_S = 900
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return run_headless(tmp_path_factory.mktemp("whole") / "flights", start=START, end=END, settings=SETTINGS, say=lambda line: None)
-
-
-def test_every_event_goes_all_its_way_once(undisturbed: dict[str, Any]) -> None:
-    flights = events(START, END)
-    announced = flights.flights.to_pandas()
-    assert undisturbed["events"] == flights.rows
-    assert undisturbed["feature_rows"] == len(announced)
-    assert undisturbed["dead_letters"] == 0
-    champion = pd.Timestamp(undisturbed["first_champion"]).tz_localize(None)
-    assert champion == announced["known_at"].min() + pd.Timedelta("5d")
-    scored = announced[announced["known_at"] >= champion + pd.Timedelta("1h")]  # it takes effect an hour later
-    assert undisturbed["predictions"] == undisturbed["outcomes"] == len(scored)
-    landed = set(flights.arrivals.column("flight_id").to_pylist())
-    assert undisturbed["labels_never"] == int((~scored["flight_id"].isin(landed)).sum()) > 0
-
-
-def test_it_retrains_by_itself_when_it_decays(undisturbed: dict[str, Any]) -> None:
-    decays = [alarm["time"] for alarm in undisturbed["alarms"] if alarm["kind"] == "decay"]
-    assert decays[:1] == [undisturbed["retrained_at"]]
-    assert undisturbed["serving_version"] == 2
-    month = {name: undisturbed["log_loss"][name]["2013-01"] for name in ("static", "served")}
-    assert all(0.2 < value < 0.8 for value in month.values())
-    assert month["static"] != month["served"]
-
-
-def test_killed_processes_change_nothing(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def torn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """kill -9 of the replay, of each worker and of the broker in turn, at last of the demo itself; then the same command goes on."""
-    folder = tmp_path / "flights"
+    folder = tmp_path_factory.mktemp("torn") / "flights"
     command = [sys.executable, "-c", _SCRIPT, str(folder), START, END, json.dumps(SETTINGS)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -81,9 +53,37 @@ def test_killed_processes_change_nothing(undisturbed: dict[str, Any], tmp_path: 
     finally:
         demo.send_signal(signal.SIGKILL)
         demo.wait()
-    again = run_headless(folder, start=START, end=END, settings=SETTINGS, say=lambda line: None)
-    assert {name: value for name, value in again.items() if name not in TIMING} == {
-        name: value for name, value in undisturbed.items() if name not in TIMING
+    return run_headless(folder, start=START, end=END, settings=SETTINGS, say=lambda line: None)
+
+
+def test_every_event_goes_all_its_way_once(torn: dict[str, Any]) -> None:
+    flights = events(START, END)
+    announced = flights.flights.to_pandas()
+    assert torn["events"] == flights.rows
+    assert torn["feature_rows"] == len(announced)
+    assert torn["dead_letters"] == 0
+    champion = pd.Timestamp(torn["first_champion"]).tz_localize(None)
+    assert champion == announced["known_at"].min() + pd.Timedelta("5d")
+    scored = announced[announced["known_at"] >= champion + pd.Timedelta("1h")]  # it takes effect an hour later
+    assert torn["predictions"] == torn["outcomes"] == len(scored)
+    landed = set(flights.arrivals.column("flight_id").to_pylist())
+    assert torn["labels_never"] == int((~scored["flight_id"].isin(landed)).sum()) > 0
+
+
+def test_it_retrains_by_itself_when_it_decays(torn: dict[str, Any]) -> None:
+    decays = [alarm["time"] for alarm in torn["alarms"] if alarm["kind"] == "decay"]
+    assert decays[:1] == [torn["retrained_at"]]
+    assert torn["serving_version"] == 2
+    month = {name: torn["log_loss"][name]["2013-01"] for name in ("static", "served")}
+    assert all(0.2 < value < 0.8 for value in month.values())
+    assert month["static"] != month["served"]
+
+
+@pytest.mark.long
+def test_killed_processes_change_nothing(torn: dict[str, Any], tmp_path: Path) -> None:
+    whole = run_headless(tmp_path / "flights", start=START, end=END, settings=SETTINGS, say=lambda line: None)
+    assert {name: value for name, value in torn.items() if name not in TIMING} == {
+        name: value for name, value in whole.items() if name not in TIMING
     }
 
 
