@@ -27,9 +27,9 @@ COPY streams streams
 COPY connectors connectors
 COPY dashboard dashboard
 COPY examples examples
-RUN pip install --no-cache-dir --no-deps -e . && useradd --create-home driftline && mkdir /project && chown driftline /project
+RUN pip install --no-cache-dir --no-deps -e . && useradd --create-home driftline && mkdir /project /checkpoints && chown driftline /project /checkpoints
 USER driftline
-ENV DRIFTLINE_PROJECT=/project DO_NOT_TRACK=1 FLINK_HOME=/usr/local/lib/python3.11/site-packages/pyflink
+ENV DRIFTLINE_PROJECT=/project DO_NOT_TRACK=1 FLINK_HOME=/usr/local/lib/python3.11/site-packages/pyflink FLINK_LOG_DIR=/tmp/flink-log
 ENTRYPOINT ["driftline"]
 
 FROM python:3.11-slim AS mlflow

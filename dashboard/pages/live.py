@@ -62,6 +62,8 @@ def _now(desk: Desk, held: Held | None) -> None:
         )
         return
     st.html('<div class="dl-way">' + "".join(_box(stage, found.rates) for stage in found.stages) + "</div>")
+    if job := queries.on_flink(desk.project):
+        parts.note(job)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Go on" if held else "Pause", key="pause", on_click=_pause, help="Holds this page still to read it; the streams go on."

@@ -10,6 +10,9 @@ import pandas as pd
 
 from dashboard import words
 from dashboard.queries.window import frame
+from streams.project import Project
+from streams.supervisor.status import STALE_MS
+from streams.worker.status import read_statuses
 
 WAY = ("features", "predictions", "labels", "drift", "retraining", "promotion")
 RECENT_MS = 60_000
@@ -111,6 +114,18 @@ def _sentence(stages: list[Stage], letters: int) -> str:
     if features.idle_ms > RECENT_MS or max(stages[0].rate, features.rate) == 0:
         return f"No event for {words.age(features.idle_ms)}, {behind}{dead}."
     return f"{words.rate(max(stages[0].rate, features.rate))}, {words.age(features.idle_ms)} old, {behind}{dead}."
+
+
+def on_flink(project: Project, now: int | None = None) -> str | None:
+    """What is said of the features' job on Flink: state, checkpoints, restarts, lag; None where they run elsewhere."""
+    now = int(time.time() * 1000) if now is None else now
+    figures = next((one for one in read_statuses(project) if one.get("step") == "features" and "flink" in one), None)
+    if figures is None:
+        return None
+    silent = now - int(figures.get("updated_at", 0))
+    if silent > STALE_MS:
+        return f"The features' job on Flink: no word for {words.age(silent)}. The last was: {figures['message']}."
+    return f"The features run {figures['message']}; {int(figures.get('lag') or 0):,} records behind the last checkpoint."
 
 
 def dead_letters(cursor: duckdb.DuckDBPyConnection, limit: int = 200) -> pd.DataFrame:

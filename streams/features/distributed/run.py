@@ -151,11 +151,21 @@ def figures(project: Project, job: Job, meter: Meter) -> Mapping[str, Any]:
     state = {"RUNNING": "running", "RESTARTING": "replaying", "FAILED": "failed", "FINISHED": "stopped", "CANCELED": "stopped"}.get(
         job.state, "starting"
     )
-    message = f"restarted {job.restarts} times; last failure: {job.failure}" if job.restarts else ""
-    meter.on_state("features", state, message)
+    meter.on_state("features", state, told(job, time.time_ns() // 1_000_000))
     meter.on_lag("features", lag(project), [])
     flink = {key: value for key, value in asdict(job).items() if key != "name"}
     return {**meter.figures("features"), "flink": flink}
+
+
+def told(job: Job, now: int) -> str:
+    """How the job does, in one line: state, checkpoints, restarts and what went wrong last. `now` in ms."""
+    words = [f"on Flink {job.state}, {job.checkpoints} checkpoints"]
+    if job.last_checkpoint_at is not None:
+        words[0] += f" (newest {max(0, now - job.last_checkpoint_at) // 1000} s ago)"
+    if job.failed_checkpoints:
+        words.append(f"{job.failed_checkpoints} failed")
+    words.append("no restart" if not job.restarts else "restarted once" if job.restarts == 1 else f"restarted {job.restarts} times")
+    return ", ".join(words) + (f"; last failure: {job.failure}" if job.failure else "")
 
 
 def lag(project: Project) -> int:
