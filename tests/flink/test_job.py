@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from connectors.broker import EmbeddedBroker
 from connectors.flink.rest import Rest
 from connectors.kafka.consumer import ColumnarConsumer
+from dashboard.queries.live import on_flink
 from streams.features.distributed.run import newest_state, running
 from streams.features.verify import verify
 from streams.project import Project
+from streams.supervisor.status import read_status
 from tests.flink.conftest import FlinkProcess, feed, make
 
 pytestmark = [pytest.mark.flink, pytest.mark.broker, pytest.mark.timeout(900)]
@@ -44,17 +50,33 @@ def assert_whole(project: Project, good: int) -> None:
     assert (parity.rows, parity.equal) == (good, good), parity
 
 
-def test_every_event_has_its_row(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
-    project = make(tmp_path / "shop", broker)
-    good = feed(project, range(3_000))
-    process = start(project, 1)
-    process.until(lambda: len(places(project)) > 1_000, 600)
-    good += feed(project, range(3_000, 6_000))
-    process.until(lambda: len(places(project)) >= good, 600)
-    job = Rest(running(project).rest).job(running(project).job)
-    assert (job.state, job.restarts) == ("RUNNING", 0)
-    assert "Savepoint: file:" in process.stop()
-    assert_whole(project, good)
+def test_a_killed_worker_and_a_restarted_broker_are_survived(tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        project = make(tmp_path / "shop", broker.start())
+        good = feed(project, range(3_000))
+        process = start(project, 1)
+        process.until(lambda: len(places(project)) > 1_000, 600)
+        job = Rest(running(project).rest).job(running(project).job)
+        assert (job.state, job.restarts) == ("RUNNING", 0)
+
+        worker = next(one for one in process.family() if any("beam_boot" in word for word in one.cmdline()) and "python" in one.name())
+        worker.kill()
+        good += feed(project, range(3_000, 6_000))
+        process.until(lambda: len(places(project)) >= good, 600)
+
+        state = broker.running()
+        assert state is not None
+        os.kill(state.pid, signal.SIGKILL)
+        process.until(lambda: broker.running() is None)
+        broker.start()
+        good += feed(project, range(6_000, 9_000))
+        process.until(lambda: len(places(project)) >= good, 600)
+
+        told = next(one.message for one in read_status(project).steps if one.step == "features")
+        assert re.match(r"on Flink RUNNING, \d+ checkpoints \(newest \d+ s ago\), .*restarted .*; last failure: ", told), told
+        process.until(lambda: str(on_flink(project)).startswith("The features run on Flink RUNNING, "), 30)
+        assert "Savepoint: file:" in process.stop()
+        assert_whole(project, good)
 
 
 def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]) -> None:

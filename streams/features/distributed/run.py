@@ -10,14 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from kafka.errors import KafkaError
+
 from connectors.flink.rest import ENDED, Job, Rest
 from connectors.ports import free_port
-from streams.errors import BrokerError, ProjectError
+from streams.errors import BrokerError, DriftlineError, ProjectError
 from streams.project import Project
 from streams.sensors import Meter
 from streams.worker.status import write_status
@@ -127,7 +130,8 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
     found, _ = submit_features(project, savepoint)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    rest, meter = Rest(found.rest), Meter()
+    rest, meter, behind = Rest(found.rest), Meter(), Behind(project, stopping)
+    behind.start()
     say(f"Job {found.job} runs on Flink at http://{found.rest}; its state is in {checkpoints_of(project)}.")
     answered = time.monotonic()
     while not stopping.wait(WATCH_S):
@@ -138,7 +142,7 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
                 raise
             continue
         answered = time.monotonic()
-        write_status(project, "features", {**figures(project, job, meter), "web": f"http://{found.rest}"})
+        write_status(project, "features", {**figures(job, meter, behind.records), "web": f"http://{found.rest}"})
         if job.state in ENDED:
             raise BrokerError(f"The job on Flink has ended: {job.state} after {job.restarts} restarts. {job.failure or ''}".strip())
     if found.pid is not None:
@@ -146,13 +150,27 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
         say(f"Savepoint: {rest.stop(found.job)}")
 
 
-def figures(project: Project, job: Job, meter: Meter) -> Mapping[str, Any]:
+class Behind(threading.Thread):
+    """Asks the broker for the lag, apart from who watches the job: a broker that is gone may keep one waiting for half a minute."""
+
+    def __init__(self, project: Project, stopping: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.records = 0
+        self._project, self._stopping = project, stopping
+
+    def run(self) -> None:
+        while not self._stopping.wait(WATCH_S):
+            with suppress(DriftlineError, KafkaError):  # the last one known stands
+                self.records = lag(self._project)
+
+
+def figures(job: Job, meter: Meter, lag: int) -> Mapping[str, Any]:
     """The step's figures as every step has them, with what only Flink knows beside them."""
     state = {"RUNNING": "running", "RESTARTING": "replaying", "FAILED": "failed", "FINISHED": "stopped", "CANCELED": "stopped"}.get(
         job.state, "starting"
     )
     meter.on_state("features", state, told(job, time.time_ns() // 1_000_000))
-    meter.on_lag("features", lag(project), [])
+    meter.on_lag("features", lag, [])
     flink = {key: value for key, value in asdict(job).items() if key != "name"}
     return {**meter.figures("features"), "flink": flink}
 
