@@ -35,6 +35,7 @@ check: setup  ## style and types: ruff and mypy --strict
 bench: setup  ## the benchmarks, side by side with the peers
 	@.ci/setup flink
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.clients
 	$(BIN)/python -m benchmarks.pipeline
 
 fuzz: setup  ## the property tests with many more examples
