@@ -17,14 +17,13 @@ setup:  ## prepare .venv with the driftline command (a second call finds it read
 demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
 	$(BIN)/driftline demo
 
-test: setup  ## the tests: real Kafka, real Flink
+test: setup  ## the tests: real Kafka, real Flink, real Chromium
 	@.ci/setup flink
 	@.ci/setup chromium
 	$(BIN)/python -m pytest -m "not flink and not long"
 	$(FLINK)/python -m pytest -m flink
 
-test-long: setup  ## the journeys of many minutes: the whole way in Chromium, two weeks of flights with kills, the proof
-	@.ci/setup chromium
+test-long: setup  ## the tests of many minutes: a journey beside an undisturbed one, kills of all that is up, the proof
 	$(BIN)/python -m pytest -m long
 
 check: setup  ## style and types: ruff and mypy --strict

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import shop
 
-pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.timeout(1200)]
 
 HERE = Path(__file__).parent
 SHOTS = HERE.parents[1] / "screenshots"

@@ -7,7 +7,7 @@ import math
 import duckdb
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.features.kernel.column import Column
@@ -15,6 +15,8 @@ from streams.features.kernel.windows import WindowKernel
 from streams.features.spec import Aggregate, Frame, Store, Window
 from streams.types import Type
 from tests.features.test_kernel_windows import value_at
+
+MORE = settings(max_examples=3 * (settings.default or settings()).max_examples)
 
 FUNCTIONS = ("count", "sum", "avg", "min", "max", "var_pop", "stddev_samp", "median", "first_value", "last_value")
 
@@ -34,6 +36,7 @@ def clause(frame: Frame) -> str:
     return f"(PARTITION BY k ORDER BY t {'ROWS' if frame.rows else 'RANGE'} BETWEEN {start} PRECEDING AND {end})"
 
 
+@MORE
 @given(
     st.lists(frames(), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6), number), min_size=1, max_size=40),
@@ -42,6 +45,7 @@ def test_values_are_duckdbs(windows: list[Frame], rows: list[tuple[int, int, flo
     compare(windows, rows, FUNCTIONS)
 
 
+@MORE
 @given(
     st.lists(frames(), min_size=1, max_size=2),
     st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6), odd), min_size=1, max_size=30),
