@@ -21,7 +21,7 @@ from connectors.dvc import DataSets, DvcError
 from streams.drift.alerts import Alerts, address
 from streams.drift.reference import FILE as REFERENCE
 from streams.drift.reference import Scored, reference_of
-from streams.errors import DriftlineError, RunError
+from streams.errors import BrokerError, DriftlineError, RunError
 from streams.predictions import log
 from streams.predictions.model import Model, digest, load
 from streams.predictions.store import keep, model_of, place, registry
@@ -37,6 +37,7 @@ from streams.types import Type
 from streams.worker.connection import Connection, KafkaConnection
 
 ATTEMPTS = 3
+READ_BACK_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -262,10 +263,14 @@ class Runner:
         return latest(self._values).get(run.run_id, run)
 
     def _write(self, run: Run) -> Run:
-        """The new state, also among what this runner knows, so that it acts on it before it reads it back."""
-        value = run.value()
-        log.append(self._connection, self._topic, [(run.run_id, value, run.as_of or 0)])
-        self._values.append(value)
+        """The new state, read back: what this runner knows is in the order of the log, and no older state of its own follows a newer one."""
+        known = len(self._values)
+        log.append(self._connection, self._topic, [(run.run_id, run.value(), run.as_of or 0)])
+        deadline = time.monotonic() + READ_BACK_S
+        while not any((one["run_id"], one["state"], one["at"]) == (run.run_id, run.state, run.at) for one in self._values[known:]):
+            if time.monotonic() > deadline:
+                raise BrokerError(f"{self._topic}: what was written could not be read back within {READ_BACK_S:.0f} s. Is the broker well?")
+            self._listen(200)
         return run
 
 

@@ -87,6 +87,22 @@ def test_what_a_dead_runner_left_is_begun_again_but_not_for_ever(project: Projec
     assert (run.state, run.error) == ("failed", "the runner ended 3 times during this run; see its log. Start it again with Retrain.")
 
 
+def test_a_run_whose_states_come_back_one_by_one_is_carried_out_once(
+    project: Project, connection: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, left = log.Follower.poll, list[log.Record]()
+
+    def one(self: log.Follower, timeout_ms: int = 200) -> list[log.Record]:
+        left.extend(poll(self, timeout_ms))
+        return [left.pop(0)] if left else []
+
+    monkeypatch.setattr(log.Follower, "poll", one)
+    wished = Run("decay-5", "requested", "decay", as_of=5)
+    log.append(connection, project.topic("runs"), [(wished.run_id, wished.value(), 5)])
+    (run,) = carry_out(project, connection)
+    assert (run.state, run.attempt) == ("failed", 1)
+
+
 def test_a_runner_that_is_stopped_leaves_the_run_to_the_next(project: Project, connection: MemoryBroker) -> None:
     sources = sources_of(project)
     (project.root / "train.py").write_text("import time\ndef train(features, labels):\n    time.sleep(1000)\n")
