@@ -96,8 +96,13 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
         usage.start()
         try:
             deadline = time.time() + setting.limit
+
+            def over() -> bool:
+                return time.time() > deadline or process.poll() is not None
+
+            topics.await_quiet(setting.bootstrap, job.out, len(table), over)
             for count in topics.follow(setting.bootstrap, job.out, rows):
-                if count >= len(table) or time.time() > deadline or process.poll() is not None:
+                if count >= len(table) or over():
                     break
         finally:
             usage.done.set()

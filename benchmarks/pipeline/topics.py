@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -62,12 +62,12 @@ class Rows:
         return pa.table({name: [row[name] for row in rows] for name in ("i", *COLUMNS)})
 
 
-def await_quiet(bootstrap: str, topic: str, records: int, deadline: float) -> None:
+def await_quiet(bootstrap: str, topic: str, records: int, over: Callable[[], bool]) -> None:
     """Wait until the topic has grown by so many records and rests, without reading it: a reader here would take a core from the engine."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-{time.time_ns()}", "isolation.level": "read_uncommitted"})
     before, since = 0, time.time()
     try:
-        while time.time() < deadline:
+        while not over():
             now = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(PARTITIONS))
             if now != before:
                 before, since = now, time.time()

@@ -25,6 +25,7 @@ from connectors.broker.java import find_java
 from connectors.broker.properties import server_properties
 from connectors.jars import resolve
 from connectors.ports import free_port
+from connectors.processes import end
 from streams.errors import BrokerError
 
 VERSION = "4.1.1"
@@ -110,7 +111,7 @@ class EmbeddedBroker:
         if running is None:
             return False
         for pid in (running.pid, running.guard):
-            _end(pid, seconds)
+            end(pid, seconds)
         return True
 
     def __enter__(self) -> EmbeddedBroker:
@@ -177,7 +178,7 @@ class EmbeddedBroker:
             if self.running() is None:
                 raise BrokerError(explain_failure(self.log, since, self.data, running.port))
             if time.monotonic() > deadline:
-                _end(running.pid, 5)
+                end(running.pid, 5)
                 raise BrokerError(f"The broker did not answer on port {running.port} within {START_SECONDS:.0f} s. Its log: {self.log}")
             time.sleep(0.05)
 
@@ -271,19 +272,6 @@ def _lost_meta(data: Path) -> str:
         f"The broker cannot read its data in {data}: meta.properties is missing, the logs are there. "
         f"Set the folder aside (mv {data} {data}.broken) and start again: the project begins with an empty log."
     )
-
-
-def _end(pid: int, seconds: float) -> None:
-    try:
-        process = psutil.Process(pid)
-        process.terminate()
-        try:
-            process.wait(seconds)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _freed(port: int, seconds: float = 3.0) -> bool:

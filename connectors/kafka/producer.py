@@ -158,6 +158,7 @@ class ColumnarProducer:
                 }
                 self._drain()
                 told = self._producer._transaction_manager.send_offsets_to_transaction(offsets, group)
+                self._producer._sender.wakeup()
                 self._wait(0)
                 self._raise_failures()
                 told.wait()
@@ -335,7 +336,8 @@ class ColumnarProducer:
     def _wait(self, pending: int, raising: bool = True) -> None:
         """Wait, oldest first, until at most `pending` bytes are on their way; failures are kept for the next flush or commit."""
         deadline = time.monotonic() + self._timeout_s
-        self._producer._sender.wakeup()
+        if self._pending_bytes > pending:
+            self._producer._sender.wakeup()
         while self._sent and (self._pending_bytes > pending or self._sent[0][0].is_done):
             batch, size = self._sent[0]
             while not batch.produce_future.wait(0.2):

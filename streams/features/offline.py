@@ -67,14 +67,19 @@ def from_files(project: Project, files: Mapping[str, Sequence[str]], progress: P
     """
     plan = plan_of(project)
     inputs = inputs_of(project, plan)
-    missing = [one.name for one in inputs if one.name not in files]
-    if missing:
-        raise DriftlineError(f"features.sql reads {', '.join(missing)}; give a file for each.")
+    check_files(inputs, files)
     by_topic = readers(project, inputs)
     feeds: dict[Slot, Iterator[Read]] = {
         (reader.rank, 0): _file_feed(project, reader, files[reader.input.name]) for reader in by_topic.values()
     }
     yield from _tables(project, plan, inputs, merged(inputs, feeds, progress=progress))
+
+
+def check_files(inputs: Sequence[Input], files: Mapping[str, Sequence[str]]) -> None:
+    """DriftlineError where an input has no file."""
+    missing = [one.name for one in inputs if one.name not in files]
+    if missing:
+        raise DriftlineError(f"features.sql reads {', '.join(missing)}; give a file for each.")
 
 
 def write(tables: Iterator[pa.Table], path: Path, plan: str = "") -> int:

@@ -16,6 +16,7 @@ from streams.features.relation import Field
 from streams.features.scalar import Scalar
 from streams.features.spec import Store
 from streams.features.udf import Udfs
+from streams.project import Model
 from streams.types import Schema, Type
 
 
@@ -263,7 +264,7 @@ def compile_features(
     timezone: str = "UTC",
     udfs: Udfs | None = None,
     database: str | None = None,
-    history_ms: int | None = 3_600_000,
+    history_ms: int | None = Model.history_ms,
     overflow: str = "null",
 ) -> Plan:
     """Compile one SELECT against the schemas of its inputs (names, or `database.name`).

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from connectors import processes
+
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before the first, second, ... start again
 STEADY = 60.0  # seconds of life after which the pauses begin anew
 LOG_BYTES = 20 * 1024 * 1024
@@ -142,16 +144,7 @@ def end(pid: int, created: float, seconds: float) -> bool:
     """End that very process: SIGTERM, and SIGKILL after `seconds`. False when it was gone."""
     if not lives(pid, created):
         return False
-    try:
-        process = psutil.Process(pid)
-        process.terminate()
-        try:
-            process.wait(seconds)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-    except psutil.NoSuchProcess:
-        pass
+    processes.end(pid, seconds)
     return True
 
 

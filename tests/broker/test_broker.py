@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,15 +17,9 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from connectors.broker import EmbeddedBroker, embedded, java
 from streams.errors import BrokerError
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
-
-
-def until(done: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_data_outlive_a_restart_on_the_same_port(tmp_path: Path) -> None:
@@ -59,7 +51,7 @@ def test_second_start_joins_the_broker_that_runs_and_stop_ends_it(tmp_path: Path
     assert other.stop() is True
     assert broker.running() is None
     assert other.stop() is False
-    until(lambda: not psutil.pid_exists(state.guard) and not psutil.pid_exists(state.pid))
+    until(lambda: not psutil.pid_exists(state.guard) and not psutil.pid_exists(state.pid), 30)
 
 
 def test_a_killed_owner_leaves_a_broker_that_can_be_adopted_and_that_ends_by_itself_otherwise(tmp_path: Path) -> None:
@@ -75,7 +67,7 @@ def test_a_killed_owner_leaves_a_broker_that_can_be_adopted_and_that_ends_by_its
     assert state is not None and state.owner == os.getpid()
     gone = json.loads((tmp_path / "broker.json").read_text()) | {"owner": owner.pid}
     (tmp_path / "broker.json").write_text(json.dumps(gone))
-    until(lambda: broker.running() is None)
+    until(lambda: broker.running() is None, 30)
 
 
 def test_the_broker_ends_when_its_guard_is_killed_and_starts_again_after_a_kill(tmp_path: Path) -> None:
@@ -84,12 +76,12 @@ def test_the_broker_ends_when_its_guard_is_killed_and_starts_again_after_a_kill(
     state = broker.running()
     assert state is not None
     os.kill(state.guard, signal.SIGKILL)
-    until(lambda: broker.running() is None)
+    until(lambda: broker.running() is None, 30)
     assert broker.start() == bootstrap
     state = broker.running()
     assert state is not None
     os.kill(state.pid, signal.SIGKILL)
-    until(lambda: broker.running() is None)
+    until(lambda: broker.running() is None, 30)
     assert broker.start() == bootstrap
     broker.stop()
 

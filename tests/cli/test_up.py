@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,9 @@ from streams.project import load_project
 from streams.supervisor.child import Child
 from streams.supervisor.init import init
 from streams.supervisor.state import UpState, read_state
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
-
-
-def until(done: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def driftline(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,7 @@ from connectors.kafka.producer import ColumnarProducer
 from streams.events.decode import WATERMARK
 from streams.project import Project
 from streams.worker.status import read_statuses
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
@@ -79,13 +80,6 @@ def read(project: Project, topic: str) -> list[tuple[int, bytes | None]]:
     return found
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:.0f} s"
-        time.sleep(0.1)
-
-
 def rows(project: Project) -> list[bytes | None]:
     return sorted(value for _, value in read(project, "features") if value)
 
@@ -101,17 +95,17 @@ def test_killed_at_any_moment_it_gives_what_an_undisturbed_run_gives(make_projec
         produce(project, range(20))
     worker = start(torn)
     for number in range(20, 24):
-        wait_for(lambda: len(read(torn, "features")) >= 100)
+        until(lambda: len(read(torn, "features")) >= 100)
         produce(torn, range(number, number + 1))
         time.sleep(0.1 * (number - 20))
         worker.kill()
         worker.wait()
         worker = start(torn)
-    wait_for(lambda: len(read(torn, "features")) >= 1200)
+    until(lambda: len(read(torn, "features")) >= 1200)
     assert end(worker) == 0
     produce(whole, range(20, 24))
     worker = start(whole)
-    wait_for(lambda: len(read(whole, "features")) >= 1200)
+    until(lambda: len(read(whole, "features")) >= 1200)
     assert end(worker) == 0
     assert rows(torn) == rows(whole)
 
@@ -120,13 +114,13 @@ def test_a_second_worker_stands_by_and_takes_over(make_project: Callable[..., Pr
     project = make_project()
     produce(project, range(2))
     first = start(project)
-    wait_for(lambda: len(read(project, "features")) == 100)
+    until(lambda: len(read(project, "features")) == 100)
     second = start(project)
-    wait_for(lambda: (project.root / "log").read_text().count("stands by") == 2)  # the first one did, until it was chosen
+    until(lambda: (project.root / "log").read_text().count("stands by") == 2)  # the first one did, until it was chosen
     first.kill()
     first.wait()
     produce(project, range(2, 4))
-    wait_for(lambda: len(read(project, "features")) == 200)
+    until(lambda: len(read(project, "features")) == 200)
     status = next(read_statuses(project))
     assert status["step"] == "chain" and status["pid"] == second.pid
     answer = json.load(urllib.request.urlopen(status["web"]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 from connectors.kafka import Bytes, ColumnarConsumer, ColumnarProducer, TopicSettings, ensure_topics
 from connectors.kafka.columns import Records
 from streams.worker.fetch import Fetch
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.broker
 @dataclass(frozen=True)
 class Passed:
     next_offset: int
-
-
-def until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(broker: str) -> None:
@@ -46,12 +38,12 @@ def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(b
                 producer.send(topic, 0, np.array([1]), None, Bytes.of([b"x"]))
                 producer.commit()
                 if topic == quiet:
-                    until(fetch.caught_up)
+                    until(fetch.caught_up, 20)
             with ColumnarConsumer({"bootstrap_servers": broker}) as asked:
                 end = asked.end_offsets([(quiet, 0)])[quiet, 0]
         assert end == 3
         fetch.get()
-        until(lambda: fetch.at_end((quiet, 0), end))
+        until(lambda: fetch.at_end((quiet, 0), end), 20)
         assert fetch.caught_up()
     finally:
         fetch.stop()

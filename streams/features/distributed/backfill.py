@@ -20,7 +20,7 @@ from streams.errors import BrokerError, DriftlineError
 from streams.events.decode import nothing
 from streams.features.distributed.order import DONE
 from streams.features.distributed.run import WATCH_S, folder_of, launch
-from streams.features.offline import Backfilled, Engine, write
+from streams.features.offline import Backfilled, Engine, check_files, write
 from streams.features.step import inputs_of, plan_of
 from streams.project import Project
 from streams.supervisor.topics import wanted_topics
@@ -69,9 +69,7 @@ def _send(side: Project, files: Mapping[str, Sequence[str]]) -> None:
     """The files' rows into the side topics, each source's into its first partition, as a backfill of files has them."""
     from streams.produce.reader import read_file
 
-    missing = [one.name for one in inputs_of(side, plan_of(side)) if one.name not in files]
-    if missing:
-        raise DriftlineError(f"features.sql reads {', '.join(missing)}; give a file for each.")
+    check_files(inputs_of(side, plan_of(side)), files)
     producer = ColumnarProducer(side.kafka())
     try:
         for name, paths in files.items():

@@ -12,6 +12,7 @@ from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import ARRIVE, STAGES
 from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, Written, pack, unpack
 from streams.project import Project
+from streams.worker.connection import Part
 from streams.worker.merge import Slot
 
 PARTITIONS = 1024  # keys of the first stage: rank * PARTITIONS + partition
@@ -40,22 +41,21 @@ class Quiet:
         since: dict[Slot, tuple[int, float]] = {}
 
         def quiet(reads: Mapping[Slot, int]) -> set[Slot]:
-            now, found = time.monotonic(), set()
+            now, rested = time.monotonic(), {}
             for slot, read in reads.items():
                 if since.setdefault(slot, (read, now))[0] != read:
                     since[slot] = (read, now)
-                if (now - since[slot][1]) * 1000 >= self.job.inputs[slot[0]].idle_after and _nothing_behind(consumer, self.job, slot, read):
-                    found.add(slot)
-            return found
+                if (now - since[slot][1]) * 1000 >= self.job.inputs[slot[0]].idle_after:
+                    rested[slot] = self.job.inputs[slot[0]].topic, slot[1]
+            ends = consumer.end_offsets(list(rested.values())) if rested else {}
+            if self.job.ends is not None:
+                ends = {part: min(ends[part], self.job.ends[slot]) for slot, part in rested.items()}
+            return {slot for slot, part in rested.items() if _nothing_behind(consumer, part, reads[slot], ends[part])}
 
         return quiet
 
 
-def _nothing_behind(consumer: ColumnarConsumer, job: JobPlan, slot: Slot, read: int) -> bool:
-    part = (job.inputs[slot[0]].topic, slot[1])
-    end = consumer.end_offsets([part])[part]
-    if job.ends is not None:
-        end = min(end, job.ends[slot])
+def _nothing_behind(consumer: ColumnarConsumer, part: Part, read: int, end: int) -> bool:
     if read >= end:
         return True
     consumer.assign([part], {part: read})

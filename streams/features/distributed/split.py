@@ -132,8 +132,6 @@ def _added(node: Node) -> tuple[Field, ...]:
 
 
 def _aggregates(keep: Keep) -> Iterator[tuple[str, Kind]]:
-    from streams.features.kinds import Kind
-
     for window, refs in zip(keep.spec.windows, keep.refs, strict=True):
         for ref, aggregate in zip(refs, window.aggregates, strict=True):
             yield ref, Kind(str(aggregate.type))
