@@ -50,6 +50,11 @@ def keyed(streams: list[DataStream]) -> KeyedStream:
     return KeyedStream(by_key, Types.PICKLED_BYTE_ARRAY(), stream)
 
 
+def in_order(stream: DataStream) -> DataStream:
+    """The same elements, all to the first of the next operator's instances: Flink would deal those of a single one out to all of them in turn."""
+    return DataStream(getattr(stream._j_data_stream, "global")())
+
+
 class Durable(KeyedProcessFunction):  # type: ignore[misc]
     """Runs `make(key)` for each key. Messages for the stage `out` go to the main output as `write` makes them, others to their stage's tag.
 

@@ -41,6 +41,7 @@ def recover(
     parts = [(reader.input.topic, partition) for reader in readers.values() for partition in consumer.partitions(reader.input.topic)]
     committed = standing(consumer.committed(group, parts))
     if not committed.number:
+        refuse_doubling(consumer, commits_topic, step.name, f"the group {group} has no positions")
         merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)])
         return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
     snapshot = snapshots.newest(committed.number, signature) if snapshots else None
@@ -49,6 +50,18 @@ def recover(
     merge, ahead = _replayed(step, consumer, readers, commits_topic, committed, snapshot, sensor)
     committed = replace(committed, ahead=still_ahead(ahead, committed.progress))
     return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
+
+
+def refuse_doubling(consumer: Consumer, topic: str, step: str, lacking: str) -> None:
+    """For a start from the beginning, which is `lacking` something to go on from: StateError where rows of the step stand in the log already."""
+    part = (topic, 0)
+    for commit in read_commits(consumer, topic, consumer.beginning_offsets([part])[part], step):
+        if commit.number > 1:  # at least once, the first may be without its positions
+            raise StateError(
+                f"{topic} has commits of {step}, but {lacking}: going on would write the rows a second time. Go on with the engine that wrote"
+                " them (`driftline run features`, with or without --on flink; `driftline flink restore`), or begin anew under"
+                " a prefix of its own (prefix = ... in driftline.toml)."
+            )
 
 
 def _opened(merge: Merge, readers: Mapping[str, Reader], consumer: Consumer, parts: list[Part], committed: Standing) -> Merge:
@@ -116,7 +129,7 @@ def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: S
 
 
 def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = None) -> Iterator[Commit]:
-    """All commits from an offset of the commits topic to its end as of now."""
+    """All commits from an offset of the commits topic to its end as of now. Raises StateError where one is missing or stands behind its next."""
     part = (topic, 0)
     end = consumer.end_offsets([part])[part]
     consumer.assign([part], {part: start})
@@ -129,6 +142,11 @@ def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = 
                 before = waiting.get(commit.step)
                 if before is not None and before.number < commit.number:
                     yield before
+                if before is not None and commit.number - before.number not in (0, 1):
+                    raise StateError(
+                        f"{topic} has commit {commit.number} of {commit.step} behind its commit {before.number}: the log of commits is cut, or"
+                        " two runs wrote it. Rows cannot be traced through it; a prefix of its own (prefix = ... in driftline.toml) begins anew."
+                    )
                 waiting[commit.step] = commit
     consumer.assign([])
     yield from waiting.values()
@@ -144,4 +162,4 @@ def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number:,}"
 
 
-__all__ = ["BEGINNING", "Recovered", "commits_of", "read_commits", "recover"]
+__all__ = ["BEGINNING", "Recovered", "commits_of", "read_commits", "recover", "refuse_doubling"]

@@ -93,7 +93,7 @@ def job_plan(project: Project, kafka: Mapping[str, Any], *, out: Project | None 
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:
     """Wire the stages and submit them; Flink's TableResult."""
-    from connectors.flink.durable import KEYED, Deciding, Durable, keyed, sent_to
+    from connectors.flink.durable import KEYED, Deciding, Durable, in_order, keyed, sent_to
     from connectors.flink.settings import java_settings
     from connectors.flink.tables import BATCH, sink, source
 
@@ -111,7 +111,8 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> A
     order.set_parallelism(1)
     tasks = stage(sent_to(TASKS, arrived, order), TASKS, Durable(Stage(job, TASKS), OUT, _to_row))
     rows = stage(sent_to(ROWS, arrived, tasks), ROWS, Durable(Stage(job, ROWS), OUT, _to_row))
-    return sink(tables, arrived.union(order, rows), sorted(job.topics.values()), java, group)
+    # one producer writes all commits: of several, one may overtake another
+    return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java, group)
 
 
 def _to_row(message: bytes) -> Any:

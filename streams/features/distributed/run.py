@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from kafka.errors import KafkaError
 
 from connectors.flink.rest import ENDED, Job, Rest
+from connectors.kafka.consumer import ColumnarConsumer
 from connectors.ports import free_port
 from streams.errors import BrokerError, DriftlineError, ProjectError
 from streams.project import Project
 from streams.sensors import Meter
+from streams.worker.recovery import refuse_doubling
 from streams.worker.status import write_status
 
 if TYPE_CHECKING:
@@ -89,12 +91,18 @@ def newest_state(project: Project) -> str | None:
 
 
 def submit_features(project: Project, savepoint: str | None = None) -> tuple[Running, Any]:
-    """Submit the features job; what runs, and Flink's result to wait on. Goes on from `savepoint`, else from the newest state there is."""
+    """Submit the features job; what runs, and Flink's result to wait on. Goes on from `savepoint`, else from the newest state there is.
+
+    Raises StateError where there is none and the rows are in the log already.
+    """
     from streams.features.distributed.job import job_plan
 
     group = group_of(project)
-    job = job_plan(project, project.kafka())
-    found, result = launch(project, job, group, checkpoints_of(project), savepoint or newest_state(project))
+    job, state = job_plan(project, project.kafka()), savepoint or newest_state(project)
+    if state is None:
+        with ColumnarConsumer(project.kafka()) as consumer:
+            refuse_doubling(consumer, project.topic("commits"), "features", "no savepoint or checkpoint is named or known here")
+    found, result = launch(project, job, group, checkpoints_of(project), state)
     folder_of(project).mkdir(parents=True, exist_ok=True)
     path = folder_of(project) / STATE_FILE
     part = path.with_suffix(".part")
