@@ -161,11 +161,13 @@ class ColumnarProducer:
                 self._producer._sender.wakeup()
                 self._wait(0)
                 self._raise_failures()
-                told.wait()
+                self._answered(told)
             else:
                 self._wait(0)
                 self._raise_failures()
-            self._producer.commit_transaction()
+            ended = self._producer._transaction_manager.begin_commit()
+            self._producer._sender.wakeup()
+            self._answered(ended)
         except BrokerError:
             raise
         except Exception as error:
@@ -184,7 +186,9 @@ class ColumnarProducer:
         try:
             self._settle()
             if manager._current_state != TransactionState.READY:
-                self._producer.abort_transaction()
+                ended = manager.begin_abort()
+                self._producer._sender.wakeup()
+                self._answered(ended)
             # batches that never left would travel in the next transaction
             self._producer._accumulator.abort_undrained_batches(aborted)
             self._wait(0, raising=False)
@@ -324,6 +328,11 @@ class ColumnarProducer:
         self._usual.add(tp)
         if self._pending_bytes > SMALL or not self._open:  # little of it travels in one request, when the caller waits for it
             producer._sender.wakeup()
+
+    def _answered(self, result: Any) -> None:
+        """Wait for a request of the transaction; its error, and TransactionError where the broker gives no answer."""
+        if not result.wait(self._timeout_s * 1000):
+            raise TransactionError(f"no answer from the broker in {self._timeout_s:.0f} s; whether the transaction has ended is not known")
 
     def _drain(self) -> None:
         """Wait until the batches have left: the sender sends nothing while it speaks with the transaction's coordinator."""

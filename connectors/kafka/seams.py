@@ -53,6 +53,8 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Sender, "_can_split", ("self", "batch", "error")),
     (Sender, "wakeup", ("self",)),
     (TransactionManager, "maybe_add_partition_to_transaction", ("self", "topic_partition")),
+    (TransactionManager, "begin_commit", ("self",)),
+    (TransactionManager, "begin_abort", ("self",)),
     (TransactionManager, "send_offsets_to_transaction", ("self", "offsets", "group_metadata")),
     (TransactionManager, "has_fatal_error", ("self",)),
     (TransactionManager, "is_bumping_epoch", ("self",)),
