@@ -27,7 +27,7 @@ from streams.step import Step
 from streams.worker.connection import Part
 from streams.worker.engine import Settings, Worker
 from streams.worker.replay import Reader
-from streams.worker.snapshots import Folder, Snapshots
+from streams.worker.snapshots import Folder, Place, Snapshots
 from streams.worker.write import Topics
 
 
@@ -148,7 +148,7 @@ def worker(
     connection: Connection,
     *,
     name: str = "t",
-    snapshots: Path | None = None,
+    snapshots: Place | None = None,
     sensor: Sensor | None = None,
     **settings: Any,
 ) -> Worker:
@@ -161,7 +161,7 @@ def worker(
     chosen = Settings(
         group=f"{name}.{step.name}",
         topics=Topics(*(f"{name}.{topic}" for topic in own)),
-        snapshots=Snapshots(Folder(snapshots)) if snapshots else None,
+        snapshots=Snapshots(snapshots) if snapshots else None,
         snapshot_every_s=0.0,
         signature=str(getattr(step, "signature", "")),
         sources=frozenset(one.name for one in step.inputs),
@@ -193,7 +193,7 @@ def whole_equals_resumed(
         broker = MemoryBroker()
         fill(broker)
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) if with_snapshots else None
+            place = Folder(Path(folder)) if with_snapshots else None
             for fault in faults:
                 try:
                     run_to_end(make(), Connection(broker, Faults(**fault.__dict__)), snapshots=place, **settings)

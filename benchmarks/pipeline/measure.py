@@ -51,7 +51,7 @@ class Setting:
     limit: float  # seconds for one run
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the engine and its children by their pids."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGTERM)
@@ -64,7 +64,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             child.kill()
 
 
-def _start(engine: Engine, setting: Setting, job: Job) -> subprocess.Popen[bytes]:
+def start(engine: Engine, setting: Setting, job: Job) -> subprocess.Popen[bytes]:
     python = engine.interpreter(setting.cache)
     log = (job.folder / "log").open("wb")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **engine.environment(job)}
@@ -91,7 +91,7 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
         topics.produce(setting.bootstrap, job.topic, table)
         if engine.order == "event_time":  # what a watermark waits for; these rows themselves never come out
             topics.produce(setting.bootstrap, job.topic, closing(table))
-        process, rows = _start(engine, setting, job), topics.Rows([], [], [])
+        process, rows = start(engine, setting, job), topics.Rows([], [], [])
         usage = Usage(process.pid)
         usage.start()
         try:
@@ -106,7 +106,7 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
                     break
         finally:
             usage.done.set()
-            _end(process)
+            end(process)
         if not rows.stamps:
             return Backlog(rows, 0, 0, 0.0, (job.folder / "log").read_text()[-2000:])
     stamps = np.sort(np.array(rows.stamps))
@@ -138,7 +138,7 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
         topics.create(setting.bootstrap, job.topic, job.out)
         first = table.slice(0, 1000)
         topics.produce(setting.bootstrap, job.topic, first)
-        process, rows, sent = _start(engine, setting, job), topics.Rows([], [], []), []
+        process, rows, sent = start(engine, setting, job), topics.Rows([], [], []), []
         deadline = time.time() + setting.limit
         feeder: threading.Thread | None = None
         try:
@@ -151,7 +151,7 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
                 if count >= len(table) or time.time() > deadline or process.poll() is not None:
                     break
         finally:
-            _end(process)
+            end(process)
     if not sent:
         return {"p50_ms": None, "p99_ms": None}
     ids = _ids(rows.values)

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,7 +84,7 @@ class Folder:
 
 
 class Bucket:
-    """s3://bucket/prefix, through boto3 (the extra `s3`); credentials and endpoint as boto3 finds them."""
+    """s3://bucket/prefix, through boto3 (the extra `s3`); credentials and endpoint as boto3 finds them. Raises OSError as a folder does."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -101,22 +102,36 @@ class Bucket:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def names(self) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._key(""))
-        return [entry["Key"].removeprefix(self._key("")) for page in pages for entry in page.get("Contents", ())]
+        with self._told():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._key(""))
+            return [entry["Key"].removeprefix(self._key("")) for page in pages for entry in page.get("Contents", ())]
 
     def read(self, name: str) -> bytes:
-        body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
-        return body
+        with self._told():
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
+            return body
 
     def write(self, name: str, content: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=self._key(name), Body=content)
+        with self._told():
+            self._client.put_object(Bucket=self._bucket, Key=self._key(name), Body=content)
 
     def remove(self, name: str) -> None:
-        self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+        with self._told():
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
 
     def rename(self, name: str, to: str) -> None:
-        self._client.copy_object(Bucket=self._bucket, Key=self._key(to), CopySource={"Bucket": self._bucket, "Key": self._key(name)})
+        with self._told():
+            self._client.copy_object(Bucket=self._bucket, Key=self._key(to), CopySource={"Bucket": self._bucket, "Key": self._key(name)})
         self.remove(name)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(f"{self}: {error}") from error
 
 
 def place(location: str | None, state_dir: Path, step: str) -> Place:
@@ -149,7 +164,10 @@ class Snapshots:
         for name in self._names():
             try:
                 found = unpack(self._place.read(name))
-            except (StateError, OSError) as error:
+            except OSError as error:  # it may be readable the next time
+                log.warning("%s/%s cannot be read and is not used: %s", self._place, name, error)
+                continue
+            except StateError as error:
                 log.warning("%s/%s cannot be read and is set aside as %s.damaged: %s", self._place, name, name, error)
                 self._place.rename(name, f"{name}.damaged")
                 continue

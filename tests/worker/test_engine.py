@@ -16,6 +16,7 @@ from connectors.kafka.admin import TopicSettings
 from connectors.memory import MemoryBroker
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
+from streams.worker.snapshots import Folder
 from tests.worker.steps import Chain, source
 
 INPUTS = (source("a", "t.a", idle_after=50), source("b", "t.b", idle_after=50, lateness=20))
@@ -142,7 +143,7 @@ def test_at_least_once_writes_all_and_goes_on_where_it_stood(tmp_path: Path) -> 
     fill(made)
     with pytest.raises(Crash):
         run_to_end(step(), Connection(made, Faults(commits_to_crash=3)), exactly_once=False, batch_rows=10)
-    resumed = run_to_end(step(), Connection(made), exactly_once=False, batch_rows=10, snapshots=tmp_path)
+    resumed = run_to_end(step(), Connection(made), exactly_once=False, batch_rows=10, snapshots=Folder(tmp_path))
     written = [json.loads(value or b"")["_offset"] for value in values(made, "t.out")]
     assert set(written) == {offset for offset in range(60) if offset * 5 % 400 % 50}
     undisturbed = broker()
@@ -151,7 +152,7 @@ def test_at_least_once_writes_all_and_goes_on_where_it_stood(tmp_path: Path) -> 
     assert isinstance(resumed.step, Chain) and isinstance(whole.step, Chain)
     assert resumed.step.link == whole.step.link  # rows may be there twice, the state has taken each once
     before = len(values(made, "t.out"))
-    run_to_end(step(), Connection(made), exactly_once=False, snapshots=tmp_path)
+    run_to_end(step(), Connection(made), exactly_once=False, snapshots=Folder(tmp_path))
     assert len(values(made, "t.out")) == before
 
 
