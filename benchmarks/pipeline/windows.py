@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 SPANS = (3_600_000, 86_400_000, 259_200_000)
+LATE_MS = 600_000  # a row may come so long after its time and still wants what was in its windows
 
 
 class CardWindows:
     """Rows of one card by event time, with a running sum and a left edge for each window; O(1) for rows in order."""
 
-    KEPT = 64  # rows that have left every window and wait to be cut off together
+    KEPT = 64  # rows that no row to come can see and that wait to be cut off together
     __slots__ = ("amounts", "left", "sums", "times")
 
     def __init__(self, rows: list[list[float]] | None = None) -> None:
@@ -37,7 +38,7 @@ class CardWindows:
             self.left[w], self.sums[w] = left, total
             count = len(times) - left
             out += (count, total, total / count)
-        if (gone := min(self.left)) > self.KEPT:
+        if min(self.left) > self.KEPT and (gone := bisect_left(times, at - SPANS[-1] - LATE_MS)) > self.KEPT:
             del times[:gone], amounts[:gone]
             self.left = [left - gone for left in self.left]
         return out

@@ -15,8 +15,8 @@ from pyflink.datastream.state import ListState, ListStateDescriptor, ValueState,
 
 Sent = Iterator[tuple[str, int, bytes]]
 LOG_BYTES = 4 << 20
-END = 2**63 - 1  # the watermark of a bounded input's end
 TICK_MS = 100
+TURN_MS = 400  # few large turns: what is written can be seen with the next checkpoint only
 FLUSH_MS = 500
 KEYED = Types.ROW([Types.INT(), Types.PICKLED_BYTE_ARRAY()])  # what goes to a key
 
@@ -129,9 +129,58 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
                 yield self._tags[stage], Row(key, message)
 
 
+class Reading(Durable):
+    """A core whose messages come from a log of its key's own. How far it was read is Flink's state; the elements that come in only wake it.
+
+    `open_log(key)`, made in the worker, is asked with the offset to go on from (None: the first) for the next message and the offset after it.
+    It is asked by the clock and not by each element, so that none queue up in front of a checkpoint's barrier.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], open_log: Callable[[int], Callable[[int | None], Any]]
+    ) -> None:
+        super().__init__(make, out, write)
+        self._open_log = open_log
+        self._logs: dict[int, Callable[[int | None], tuple[bytes, int] | None]] = {}
+        self._due: dict[int, int] = {}
+        self._offset: ValueState
+
+    def open(self, context: RuntimeContext) -> None:
+        super().open(context)
+        self._logs, self._due = {}, {}
+        self._offset = context.get_state(ValueStateDescriptor("offset", Types.LONG()))
+
+    def process_element(self, tick: bytes, context: Any) -> Iterator[Any]:
+        key = context.get_current_key()
+        if key not in self._logs:
+            self._logs[key] = self._open_log(key)
+            self._again(context, TICK_MS)
+        return iter(())
+
+    def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
+        key = context.get_current_key()
+        if self._due.get(key) != timestamp:  # a timer of before a restart: a tick comes, or came
+            return
+        found = self._logs[key](self._offset.value())
+        self._again(context, TICK_MS if found is None else 1)
+        if found is not None:
+            message, offset = found
+            self._offset.update(offset)
+            yield from super().process_element(message, context)
+
+    def _again(self, context: Any, after: int) -> None:
+        timers = context.timer_service()
+        self._due[context.get_current_key()] = due = timers.current_processing_time() + after
+        timers.register_processing_time_timer(due)
+
+    def _wake(self, key: int, context: Any) -> None:
+        """Its clock never stops."""
+
+
 class Deciding(Durable):
-    """A core that also has `tick(quiet)` and `end()`, which answer a message to receive: it goes on by the wall clock, and at the end of a
-    bounded input. `quiet` is made in the worker; it answers which partitions no longer hold the others.
+    """A core that also has `tick(quiet)`, which answers a message to receive: it goes on by the wall clock.
+
+    `quiet` is made in the worker; it answers which partitions no longer hold the others.
     """
 
     def __init__(
@@ -149,22 +198,18 @@ class Deciding(Durable):
     def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
         timers = context.timer_service()
         if not self._armed:
-            timers.register_event_time_timer(END)
-            timers.register_processing_time_timer(timers.current_processing_time() + TICK_MS)
+            timers.register_processing_time_timer(timers.current_processing_time() + TURN_MS)
             self._armed = True
         yield from super().process_element(message, context)
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
         key = context.get_current_key()
         core: Any = self._core(key)
-        if timestamp >= END:
-            message = core.end()
-        else:
-            self._quiet = self._quiet or self._make_quiet()
-            message = core.tick(self._quiet)
-            timers = context.timer_service()
-            timers.register_processing_time_timer(timers.current_processing_time() + TICK_MS)
-            self._armed = True
+        self._quiet = self._quiet or self._make_quiet()
+        message = core.tick(self._quiet)
+        timers = context.timer_service()
+        timers.register_processing_time_timer(timers.current_processing_time() + TURN_MS)
+        self._armed = True
         if message is not None:
             sent = list(core.receive(message))
             self._keep(key, core, message)

@@ -1,10 +1,11 @@
-"""Kafka topics as tables of raw records, in batches made by the JVM; a row at a time into Python would be forty times slower."""
+"""What of a job is SQL: what wakes its readers, and the sink, where batches become Kafka records in the JVM."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyflink.common import Row, Types
 from pyflink.datastream import DataStream
 from pyflink.table import DataTypes, Schema, StreamTableEnvironment, TableResult
@@ -12,64 +13,37 @@ from pyflink.table import DataTypes, Schema, StreamTableEnvironment, TableResult
 from connectors.kafka.columns import Bytes
 from streams.types import Int64
 
-BATCH_MS = 200
-
 
 def _options(options: Mapping[str, str]) -> str:
     return ", ".join(f"'{name}' = '{value}'" for name, value in options.items())
 
 
-def source(
-    tables: StreamTableEnvironment, name: str, topic: str, kafka: Mapping[str, str], group: str, batch_ms: int = BATCH_MS
-) -> DataStream:
-    """A topic as rows (partition, places, keys, values, marks): a fifth of a second's records in the order of their partition, see `records`."""
+def ticks(tables: StreamTableEnvironment, keys: Sequence[int]) -> DataStream:
+    """For ever about one element a second for each key, drawn at random: what wakes readers. Rows of one number, the key's place."""
     options = {
-        "connector": "kafka",
-        "topic": topic,
-        **{f"properties.{key}": value for key, value in kafka.items()},
-        "properties.group.id": group,
-        "properties.isolation.level": "read_committed",
-        "scan.startup.mode": "earliest-offset",
-        "key.format": "raw",
-        "key.fields": "k",
-        "value.format": "raw",
-        "value.fields-include": "EXCEPT_KEY",
+        "connector": "datagen",
+        "rows-per-second": str(len(keys)),
+        "fields.place.kind": "random",
+        "fields.place.min": "0",
+        "fields.place.max": str(len(keys) - 1),
     }
-    tables.execute_sql(f"""
-        CREATE TEMPORARY TABLE {name} (
-            k BYTES, v BYTES,
-            part INT METADATA FROM 'partition' VIRTUAL, o BIGINT METADATA FROM 'offset' VIRTUAL,
-            ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, h MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL,
-            arrived AS PROCTIME()
-        ) WITH ({_options(options)})""")
-    batches = tables.sql_query(f"""
-        SELECT part, ARRAY_JOIN(ARRAY_AGG(place), '|') AS places, ARRAY_AGG(k) AS ks, ARRAY_AGG(v) AS vs, ARRAY_AGG(m) AS ms
-        FROM TABLE(TUMBLE(
-            (SELECT part, arrived, CAST(o AS STRING) || '|' || CAST(ts AS STRING) AS place, k, v, h['driftline-watermark'] AS m FROM {name}),
-            DESCRIPTOR(arrived), INTERVAL '{batch_ms / 1000:.3f}' SECOND))
-        GROUP BY part, window_start, window_end""")
-    return tables.to_data_stream(batches)
-
-
-def records(row: Row) -> tuple[Int64, Int64, Bytes, Bytes, list[bytes | None]]:
-    """The records of one batch: offsets, times (ms), keys, values, and watermark headers where there are any."""
-    _, places, keys, values, marks = row
-    parts = places.split("|")
-    offsets, times = np.array(parts[0::2], np.int64), np.array(parts[1::2], "datetime64[ms]").astype(np.int64)
-    return offsets, times, Bytes.of(keys), Bytes.of(values), list(marks) if any(mark is not None for mark in marks) else []
+    tables.execute_sql(f"CREATE TEMPORARY TABLE ticks (place INT) WITH ({_options(options)})")
+    return tables.to_data_stream(tables.from_path("ticks"))
 
 
 BATCH = Types.ROW_NAMED(["topic", "lines"], [Types.STRING(), Types.STRING()])
-_ESCAPED = str.maketrans({"\n": "\ue00a", "\x1f": "\ue01f"})
+LINE, PART = "\n", "\x1f"
+_ESCAPED = ((LINE, "\ue00a"), (PART, "\ue01f"))  # in keys
 
 
-def batch(topic: str, keys: list[bytes | None], values: list[bytes | None], times: list[int]) -> Row:
-    """Records of one topic as one element for `sink`: UTF-8 texts, the values on one line each. A key may be None."""
-    lines = [
-        f"{time}\x1f{'-' if key is None else '+' + key.decode().translate(_ESCAPED)}\x1f{(value or b'').decode()}"
-        for key, value, time in zip(keys, values, times, strict=True)
-    ]
-    return Row(topic=topic, lines="\n".join(lines))
+def batch(topic: str, keys: Bytes, values: Bytes, times: Int64) -> Row:
+    """Records of one topic as one element for `sink`: UTF-8 texts, each with its time and key on one line. Keys may be null."""
+    key = keys.to_arrow(pa.string())
+    for character, instead in _ESCAPED:
+        key = pc.replace_substring(key, character, instead)
+    key = pc.binary_join_element_wise("+", key, "").fill_null("-")
+    lines = pc.binary_join_element_wise(pa.array(times).cast(pa.string()), key, values.to_arrow(pa.string()).fill_null(""), PART)
+    return Row(topic=topic, lines=pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), LINE)[0].as_py())
 
 
 def sink(tables: StreamTableEnvironment, stream: DataStream, topics: list[str], kafka: Mapping[str, str], prefix: str) -> TableResult:

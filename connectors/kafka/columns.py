@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -239,6 +239,11 @@ class Records:
             self.headers.take(rows),
             self.next_offset if next_offset is None else next_offset,
         )
+
+    def compact(self) -> Records:
+        """The same with buffers of their own: of a small part of a fetch no more is kept, or sent, than is in it."""
+        headers = self.headers if len(self.headers.rows) else Headers.none(len(self))
+        return replace(self, keys=self.keys.compact(), values=self.values.compact(), headers=headers)
 
     @staticmethod
     def concat(parts: Sequence[Records]) -> Records:

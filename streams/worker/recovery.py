@@ -138,7 +138,7 @@ def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = 
     waiting: dict[str, Commit] = {}
     while consumer.position(part) < end:
         for records in consumer.poll(200):
-            for commit in _commits(records, key):
+            for commit in commits_in(records, key):
                 before = waiting.get(commit.step)
                 if before is not None and before.number < commit.number:
                     yield before
@@ -152,7 +152,8 @@ def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = 
     yield from waiting.values()
 
 
-def _commits(records: Records, key: bytes | None) -> Iterator[Commit]:
+def commits_in(records: Records, key: bytes | None) -> Iterator[Commit]:
+    """The commits of one step, or of all."""
     for row in range(len(records)):
         if (value := records.values[row]) is not None and key in (None, records.keys[row]):
             yield Commit.from_json(value)
@@ -162,4 +163,4 @@ def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number:,}"
 
 
-__all__ = ["BEGINNING", "Recovered", "commits_of", "read_commits", "recover", "refuse_doubling"]
+__all__ = ["BEGINNING", "Recovered", "commits_in", "commits_of", "read_commits", "recover", "refuse_doubling"]

@@ -110,7 +110,7 @@ def _script(name: str, *extra: str) -> Callable[[str, Job], list[str]]:
 
 
 def _bytewax(python: str, job: Job) -> list[str]:
-    return [python, "-m", "bytewax.run", "benchmarks.pipeline.engines.bytewax_app:flow"]
+    return [python, "-m", "bytewax.run", "bytewax_app:flow"]
 
 
 def _flink(python: str, job: Job) -> list[str]:
@@ -146,7 +146,7 @@ ENGINES = {
         Engine("faust", "faust-streaming", _script("faust_app.py"), False),
         Engine("quix", "quixstreams", _script("quix_app.py", "{folder}/state", "{commit}", "exactly-once"), True, requirement="quixstreams==3.28.1"),
         Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
-               environment=lambda job: {"BENCH_BOOTSTRAP": job.bootstrap, "BENCH_TOPIC": job.topic, "BENCH_OUT": job.out}),
+               environment=lambda job: {"PYTHONPATH": f"{HERE}:{ROOT}", "BENCH_BOOTSTRAP": job.bootstrap, "BENCH_TOPIC": job.topic, "BENCH_OUT": job.out}),
         Engine("pathway", "pathway", _script("pathway_app.py"), False, requirement="pathway==0.33.0", environment=lambda job: {"PATHWAY_THREADS": "1"}),
         Engine("flink-sql", "apache-flink", _flink, True, order="event_time", python=FLINK_PYTHON, environment=_flink_environment),
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 
-from connectors.kafka.columns import Bytes, Headers
-from connectors.kafka.columns import Records as KafkaRecords
+from connectors.kafka.columns import Bytes, Records
 from streams.events import dead_letters
-from streams.events.decode import WATERMARK, Decoded
+from streams.events.decode import Decoded
 from streams.features.distributed.buckets import bucket_of
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Base, Part, Records, Sent, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Base, Part, Sent, Written, pack, unpack
 from streams.features.program import Program
 from streams.types import OFFSET, PARTITION, TIME, Batch, Int64
 from streams.worker.merge import Read
@@ -33,14 +30,15 @@ class Arrive:
         self._routes: dict[tuple[int, str], Program] = {}
 
     def receive(self, message: bytes) -> Sent:
-        records = unpack(message)
-        assert isinstance(records, Records)
+        found = unpack(message)
+        assert isinstance(found, Arrived)
+        records = found.records
         if self._job.ends is not None:
-            records = _before(records, self._job.ends[records.rank, records.partition])
-            if not len(records.offsets):
+            records = _before(records, self._job.ends[found.rank, records.partition])
+            if not len(records):
                 return
-        reader = self._job.readers[records.rank]
-        decoded = reader.decode(_kafka(records, reader.input.topic), now_ms())
+        reader = self._job.readers[found.rank]
+        decoded = reader.decode(records, now_ms())
         read = reader.read(decoded, records.partition)
         if decoded.refused:
             letters = dead_letters.to_output(decoded.refused, now_ms())
@@ -103,36 +101,12 @@ def _times(times: Int64, before: Int64, newest: int) -> tuple[Int64, np.ndarray]
 
 def _before(records: Records, end: int) -> Records:
     count = int(np.searchsorted(records.offsets, end))
-    if count == len(records.offsets):
-        return records
-    some = slice(0, count)
-    offsets, stamps, marks = records.offsets[some], records.timestamps[some], records.marks[some]
-    return replace(records, offsets=offsets, timestamps=stamps, keys=records.keys.take(some), values=records.values.take(some), marks=marks)
+    return records if count == len(records) else records.take(slice(0, count), end)
 
 
 def _alone(name: str, table: pa.Table) -> Batch:
     return Batch({name: table}, {name: np.arange(table.num_rows, dtype=np.int64)})
 
 
-def _kafka(records: Records, topic: str) -> KafkaRecords:
-    headers = _headers(records.marks) if records.marks else Headers.none(len(records.offsets))
-    next_offset = int(records.offsets[-1]) + 1 if len(records.offsets) else 0
-    return KafkaRecords(topic, records.partition, records.offsets, records.timestamps, records.keys, records.values, headers, next_offset)
-
-
-def _headers(marks: list[bytes | None]) -> Headers:
-    """Only the watermark header: others do not reach Python on this way."""
-    name = WATERMARK.encode()
-    parts, start, count, at = [], np.zeros(len(marks), np.int64), np.zeros(len(marks), np.int32), 0
-    for row, mark in enumerate(marks):
-        if mark is not None:
-            one = bytes([len(name) * 2]) + name + bytes([len(mark) * 2]) + mark  # short varints: zigzag of the length
-            start[row], count[row] = at, 1
-            parts.append(one)
-            at += len(one)
-    return Headers(np.frombuffer(b"".join(parts), np.uint8), start, count)
-
-
 def written(topic: str, keys: Bytes | None, values: Bytes, times: Int64) -> Written:
-    rows = len(values)
-    return Written(topic, keys.to_list() if keys is not None else [None] * rows, values.to_list(), [int(t) for t in times])
+    return Written(topic, Bytes.nulls(len(values)) if keys is None else keys.compact(), values.compact(), times)

@@ -10,11 +10,12 @@ from typing import Any
 from connectors.kafka.consumer import ColumnarConsumer
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import ARRIVE, STAGES
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Written, pack, unpack
 from streams.project import Project
 from streams.worker.connection import Part
 from streams.worker.merge import Slot
 
+READ_RECORDS = 20_000  # at most, by one tick of a partition
 PARTITIONS = 1024  # keys of the first stage: rank * PARTITIONS + partition
 
 
@@ -55,6 +56,33 @@ class Quiet:
         return quiet
 
 
+@dataclass(frozen=True)
+class Log:
+    """Made in the worker that reads a partition: its records as messages of the first stage."""
+
+    job: JobPlan
+    kafka: Mapping[str, Any]
+
+    def __call__(self, key: int) -> Callable[[int | None], tuple[bytes, int] | None]:
+        rank, partition = divmod(key, PARTITIONS)
+        part = self.job.inputs[rank].topic, partition
+        consumer = ColumnarConsumer(dict(self.kafka))
+        opened = False
+
+        def read(offset: int | None) -> tuple[bytes, int] | None:
+            nonlocal opened
+            if not opened:
+                consumer.assign([part], {part: self.job.starts[rank, partition] if offset is None else offset})
+                opened = True
+            polled = consumer.poll(0, READ_RECORDS)
+            if not polled:
+                return None
+            (records,) = polled
+            return pack(Arrived(rank, records.compact())), records.next_offset
+
+        return read
+
+
 def _nothing_behind(consumer: ColumnarConsumer, part: Part, read: int, end: int) -> bool:
     if read >= end:
         return True
@@ -93,26 +121,22 @@ def job_plan(project: Project, kafka: Mapping[str, Any], *, out: Project | None 
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:
     """Wire the stages and submit them; Flink's TableResult."""
-    from connectors.flink.durable import KEYED, Deciding, Durable, in_order, keyed, sent_to
+    from connectors.flink.durable import KEYED, Deciding, Durable, Reading, in_order, keyed, sent_to
     from connectors.flink.settings import java_settings
-    from connectors.flink.tables import BATCH, sink, source
-
-    java = java_settings(kafka)
-    arrivals = []
-    for reader in job.readers:
-        stream = source(tables, f"input_{reader.rank}", reader.input.topic, java, group)
-        arrivals.append(stream.map(_Arrival(reader.rank), output_type=KEYED).name(reader.input.name))
+    from connectors.flink.tables import BATCH, sink, ticks
 
     def stage(streams: list[Any], name: str, function: Any) -> Any:
         return keyed(streams).process(function, output_type=BATCH).name(name).uid(name)
 
-    arrived = stage(arrivals, ARRIVE, Durable(Stage(job, ARRIVE), OUT, _to_row))
+    keys = [rank * PARTITIONS + partition for rank, partition in sorted(job.starts)]
+    clock = ticks(tables, keys).map(_Tick(keys), output_type=KEYED).name("ticks")
+    arrived = stage([clock], ARRIVE, Reading(Stage(job, ARRIVE), OUT, _to_row, Log(job, kafka)))
     order = stage(sent_to(ORDER, arrived), ORDER, Deciding(Stage(job, ORDER), OUT, _to_row, Quiet(job, kafka)))
     order.set_parallelism(1)
     tasks = stage(sent_to(TASKS, arrived, order), TASKS, Durable(Stage(job, TASKS), OUT, _to_row))
     rows = stage(sent_to(ROWS, arrived, tasks), ROWS, Durable(Stage(job, ROWS), OUT, _to_row))
     # one producer writes all commits: of several, one may overtake another
-    return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java, group)
+    return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java_settings(kafka), group)
 
 
 def _to_row(message: bytes) -> Any:
@@ -124,14 +148,12 @@ def _to_row(message: bytes) -> Any:
 
 
 @dataclass(frozen=True)
-class _Arrival:
-    """A batch of raw records as the first stage's message."""
+class _Tick:
+    """A tick as a message without content to the key at its place."""
 
-    rank: int
+    keys: list[int]
 
     def __call__(self, row: Any) -> Any:
         from pyflink.common import Row
 
-        from connectors.flink.tables import records
-
-        return Row(self.rank * PARTITIONS + row[0], pack(Records(self.rank, row[0], *records(row))))
+        return Row(self.keys[row[0]], b"")

@@ -10,7 +10,7 @@ from typing import Protocol
 from streams.features.distributed.arrive import Arrive
 from streams.features.distributed.assemble import Assemble
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Records, Sent, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Sent, Written, pack, unpack
 from streams.features.distributed.order import Order
 from streams.features.distributed.task import Bucket
 
@@ -42,10 +42,11 @@ class Local:
         self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[bytes]] = {}
         self.written: list[Written] = []
 
-    def run(self, records: Iterable[Records]) -> list[Written]:
+    def run(self, found: Iterable[Arrived]) -> list[Written]:
         """Deliver everything, then end; what was written, in order."""
-        for one in records:
-            self._post((("source", one.rank * 1024 + one.partition)), [(ARRIVE, one.rank * 1024 + one.partition, pack(one))])
+        for one in found:
+            key = one.rank * 1024 + one.records.partition
+            self._post(("source", key), [(ARRIVE, key, pack(one))])
         self._deliver()
         order = self._stage((ORDER, 0))
         assert isinstance(order, Order)

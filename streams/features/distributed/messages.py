@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from connectors.kafka.columns import Bytes
+from connectors.kafka.columns import Bytes, Records
 from streams.types import Int64
 from streams.worker.merge import Frontier, Read, Slot
 
@@ -19,19 +19,11 @@ Sent = Iterator[tuple[str, int, bytes]]  # stage, key, message
 
 
 @dataclass(frozen=True)
-class Records:
-    """Raw records of one partition of input `rank`, as the engine's source gives them; `marks[i]` is a watermark header or None.
-
-    `marks` is empty where no record has one.
-    """
+class Arrived:
+    """Raw records of one partition of input `rank`."""
 
     rank: int
-    partition: int
-    offsets: Int64
-    timestamps: Int64
-    keys: Bytes
-    values: Bytes
-    marks: list[bytes | None]
+    records: Records
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ class Piece:
     seen: pa.Table
 
 
-Message = Records | Part | Tick | Turn | Base | Piece
+Message = Arrived | Part | Tick | Turn | Base | Piece
 
 
 @dataclass(frozen=True)
@@ -96,9 +88,9 @@ class Written:
     """Records to be written to one topic."""
 
     topic: str
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    times: list[int]
+    keys: Bytes
+    values: Bytes
+    times: Int64
 
 
 def pack(message: Message | Written) -> bytes:
@@ -108,5 +100,5 @@ def pack(message: Message | Written) -> bytes:
 def unpack(data: bytes) -> Message | Written:
     """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
     found = pickle.loads(data)
-    assert isinstance(found, Records | Part | Tick | Turn | Base | Piece | Written)
+    assert isinstance(found, Arrived | Part | Tick | Turn | Base | Piece | Written)
     return found

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +22,10 @@ from connectors.flink.rest import ENDED, Job, Rest
 from connectors.kafka.consumer import ColumnarConsumer
 from connectors.ports import free_port
 from streams.errors import BrokerError, DriftlineError, ProjectError
+from streams.features.step import plan_of
 from streams.project import Project
 from streams.sensors import Meter
-from streams.worker.recovery import refuse_doubling
+from streams.worker.recovery import commits_in, refuse_doubling
 from streams.worker.status import write_status
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 FLINK_PYTHON = "DRIFTLINE_FLINK_PYTHON"  # a Python that has apache-flink, where this one has not
 STATE_FILE = "job.json"
 WATCH_S = 1.0
+COMMITS = 5_000  # of the last ones are read for the lag
 SILENT_S = 60.0  # a REST end that gives no answer for so long is taken for dead
 
 
@@ -159,7 +161,7 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
 
 
 class Behind(threading.Thread):
-    """Asks the broker for the lag, apart from who watches the job: a broker that is gone may keep one waiting for half a minute."""
+    """Follows the lag, apart from who watches the job: a broker that is gone may keep one waiting for half a minute."""
 
     def __init__(self, project: Project, stopping: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -169,7 +171,9 @@ class Behind(threading.Thread):
     def run(self) -> None:
         while not self._stopping.wait(WATCH_S):
             with suppress(DriftlineError, KafkaError):  # the last one known stands
-                self.records = lag(self._project)
+                for records in behind(self._project, self._stopping):
+                    self.records = records
+                    self._stopping.wait(WATCH_S)
 
 
 def figures(job: Job, meter: Meter, lag: int) -> Mapping[str, Any]:
@@ -194,13 +198,21 @@ def told(job: Job, now: int) -> str:
     return ", ".join(words) + (f"; last failure: {job.failure}" if job.failure else "")
 
 
-def lag(project: Project) -> int:
-    """Records of the sources behind the offsets that the last checkpoint committed."""
-    from connectors.kafka.admin import lag as group_lag
-    from streams.features.step import plan_of
-
-    topics = [project.topic(name) for name in plan_of(project).sources]
-    return sum(one.records for one in group_lag(project.kafka(), group_of(project), topics).values())
+def behind(project: Project, stopping: threading.Event) -> Iterator[int]:
+    """Again and again: the records of the sources behind the newest commits that can be seen, which are those of the last checkpoint."""
+    commits = (project.topic("commits"), 0)
+    with ColumnarConsumer(project.kafka()) as consumer:
+        beginning = consumer.beginning_offsets([commits])[commits]
+        start = max(beginning, consumer.end_offsets([commits])[commits] - COMMITS)
+        consumer.assign([commits], {commits: start})
+        parts = [(topic, part) for topic in map(project.topic, plan_of(project).sources) for part in consumer.partitions(topic)]
+        # a partition that none of the last commits has moved is behind only where all commits were read
+        read = consumer.beginning_offsets(parts) if start == beginning else consumer.end_offsets(parts)
+        while not stopping.is_set():
+            for records in consumer.poll(0):
+                for commit in commits_in(records, b"features"):
+                    read |= {(one.topic, one.partition): one.end for one in commit.ranges}
+            yield sum(max(0, end - read[part]) for part, end in consumer.end_offsets(parts).items())
 
 
 def stop_job(project: Project, savepoint: str | None = None) -> str:

@@ -12,12 +12,12 @@ import pytest
 
 from connectors.formats import json
 from connectors.formats.cells import Read
-from connectors.kafka.columns import Bytes
+from connectors.kafka.columns import Bytes, Headers, Records
 from streams.errors import FeatureError
 from streams.events.decode import TIMESTAMP
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import Local
-from streams.features.distributed.messages import Records
+from streams.features.distributed.messages import Arrived
 from streams.features.distributed.split import cut
 from streams.features.plan import Plan, compile_features
 from streams.step import Input
@@ -51,12 +51,13 @@ def through_stages(plan: Plan, case: Case) -> pa.Table:
         for start in range(0, table.num_rows, 3):
             rows = np.arange(start, min(start + 3, table.num_rows), dtype=np.int64)
             values = Bytes.of([str(row).encode() for row in rows])
-            records.append(Records(rank, 0, rows, at + rows, Bytes.nulls(len(rows)), values, []))
+            none = Headers.none(len(rows))
+            records.append(Arrived(rank, Records(f"t.{name}", 0, rows, at + rows, Bytes.nulls(len(rows)), values, none, int(rows[-1]) + 1)))
         at += table.num_rows
     topics = {name: name for name in ("features", "commits", "dead-letters", "late")}
     job = JobPlan(plan, tuple(readers), {(rank, 0): 0 for rank in range(len(names))}, topics, 3)
     found = Local(job, zlib.crc32(case.id.encode()), restart=0.1).run(records)
-    return json.decode(Bytes.of([value for one in found if one.topic == "features" for value in one.values]), plan.schema).table
+    return json.decode(Bytes.of([value for one in found if one.topic == "features" for value in one.values.to_list()]), plan.schema).table
 
 
 def result(case: Case) -> tuple[str, str]:

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.formats import json as json_format
-from connectors.kafka.columns import Bytes
+from connectors.kafka.columns import Bytes, Headers, Records
 from streams.errors import FeatureError
-from streams.features.distributed.arrive import _kafka
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import Local
-from streams.features.distributed.messages import Records
+from streams.features.distributed.messages import Arrived
 from streams.features.distributed.split import cut
 from streams.features.plan import compile_features
 from streams.features.program import Program
@@ -69,14 +68,15 @@ def records(drawn: list[tuple[int, int, int]]) -> dict[tuple[int, int], list[dic
     return parts
 
 
-def batches(parts: dict[tuple[int, int], list[dict[str, object] | None]], size: int) -> list[Records]:
+def batches(parts: dict[tuple[int, int], list[dict[str, object] | None]], size: int) -> list[Arrived]:
     found = []
     for (rank, partition), values in parts.items():
         for start in range(0, len(values), size):
             texts = [json.dumps(value).encode() if value is not None else b"no json" for value in values[start : start + size]]
             offsets = np.arange(start, start + len(texts), dtype=np.int64)
             stamps, none = np.zeros(len(texts), np.int64), Bytes.nulls(len(texts))
-            found.append(Records(rank, partition, offsets, stamps, none, Bytes.of(texts), []))
+            end, headers = start + len(texts), Headers.none(len(texts))
+            found.append(Arrived(rank, Records(f"t.{rank}", partition, offsets, stamps, none, Bytes.of(texts), headers, end)))
     return found
 
 
@@ -87,7 +87,7 @@ def whole(job: JobPlan, parts: dict[tuple[int, int], list[dict[str, object] | No
         merge.open(*slot)
     for one in batches(parts, 10_000):
         reader = job.readers[one.rank]
-        merge.add(reader.read(reader.decode(_kafka(one, reader.input.topic)), one.partition))
+        merge.add(reader.read(reader.decode(one.records), one.records.partition))
     taken = merge.take(idle=set(STARTS))
     if taken is None:
         return set()
@@ -100,8 +100,8 @@ def whole(job: JobPlan, parts: dict[tuple[int, int], list[dict[str, object] | No
 def test_the_stages_give_what_the_program_gives(drawn: list[tuple[int, int, int]], size: int, seed: int, lateness: int) -> None:
     job, parts = job_of(SQL, lateness), records(drawn)
     found = Local(job, seed, restart=0.05).run(batches(parts, size))
-    features = [value for one in found if one.topic == "features" for value in one.values]
-    refused = [value for one in found if one.topic == "dead-letters" for value in one.values]
+    features = [value for one in found if one.topic == "features" for value in one.values.to_list()]
+    refused = [value for one in found if one.topic == "dead-letters" for value in one.values.to_list()]
     assert len(refused) == sum(value is None for values in parts.values() for value in values)
     assert len(features) == len(set(features))
     assert set(features) == whole(job, parts)
@@ -110,7 +110,7 @@ def test_the_stages_give_what_the_program_gives(drawn: list[tuple[int, int, int]
 def test_rows_leave_in_the_order_of_their_partition() -> None:
     drawn = [(1, second % 11, 1 + second % 5) for second in range(50)]
     found = Local(job_of(SQL), seed=4).run(batches(records(drawn), 7))
-    offsets = [json.loads(value or b"")["_offset"] for one in found if one.topic == "features" for value in one.values]
+    offsets = [json.loads(value or b"")["_offset"] for one in found if one.topic == "features" for value in one.values.to_list()]
     assert offsets == sorted(offsets)
     assert len(offsets) == len(set(offsets)) > 40
 
