@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute
 
 from connectors.formats import json
-from connectors.kafka.columns import Records
 from streams.events.late import ledger
 from streams.features.offline import Engine
 from streams.features.plan import Plan
@@ -107,10 +106,10 @@ def verify(
             table = engine.rows(one.taken.batch)
             if table.num_rows:
                 _compare(table, served, tally)
-        for event, time in served.left():
+        for event in served.left():
             tally.row("missing row")
             tally.different += 1
-            tally.show(Difference(event, time, "", "a row", "no row: it is there twice, or its event is not in the log", "missing row"))
+            tally.show(Difference(event, 0, "", "a row", "no row: it is there twice, or its event is not in the log", "missing row"))
     finally:
         consumer.close()
         served_consumer.close()
@@ -138,57 +137,64 @@ class _Served:
         self._ends = consumer.end_offsets(parts)
         self._log = LogReader(consumer, begins)
         self._at = dict(begins)
-        self._tables: list[pa.Table] = []
-        self.known: dict[tuple[int, int], tuple[int, int]] = {}  # the event's place -> number of the table, its row
-        self.doubled: list[tuple[str, int]] = []
-        self._topic = topic
+        self._waiting = pa.table({name: pa.array([], kind.arrow) for name, kind in self.schema.items()})
 
-    def find(self, partitions: Int64, offsets: Int64) -> list[tuple[pa.Table, int] | None]:
-        wanted = list(zip(partitions.tolist(), offsets.tolist(), strict=True))
-        while any(place not in self.known for place in wanted) and any(self._at[part] < end for part, end in self._ends.items()):
-            self._more()
-        return [None if (at := self.known.pop(place, None)) is None else (self._tables[at[0]], at[1]) for place in wanted]
+    def find(self, partitions: Int64, offsets: Int64) -> tuple[npt.NDArray[np.bool_], pa.Table]:
+        """Which of the places have a row, and those rows in this order."""
+        wanted = _codes(partitions, offsets)
+        while not np.isin(wanted, found := self._codes()).all() and self._more():
+            pass
+        order = np.argsort(found, kind="stable")
+        at = np.searchsorted(found, wanted, sorter=order)
+        there = at < len(found)
+        there[there] = found[order[at[there]]] == wanted[there]
+        rows = order[at[there]]
+        left = np.ones(len(found), bool)
+        left[rows] = False
+        table = self._waiting.take(pa.array(rows))
+        self._waiting = self._waiting.filter(pa.array(left)).combine_chunks()
+        return there, table
 
-    def _more(self) -> None:
+    def left(self) -> Iterator[str]:
+        """The places of the rows that nobody asked for."""
+        while self._more():
+            pass
+        for partition, offset in zip(self._waiting.column(PARTITION).to_pylist(), self._waiting.column(OFFSET).to_pylist(), strict=True):
+            yield f"[{partition}]@{offset}"
+
+    def _codes(self) -> Int64:
+        return _codes(self._waiting.column(PARTITION).to_numpy(), self._waiting.column(OFFSET).to_numpy())
+
+    def _more(self) -> bool:
+        if all(self._at[part] >= end for part, end in self._ends.items()):
+            return False
         self._at = {part: min(at + 20_000, self._ends[part]) for part, at in self._at.items()}
-        for records in self._log.upto(self._at):
-            self._keep(records)
+        tables = [json.decode(records.values.take(records.values.length > 0), self.schema).table for records in self._log.upto(self._at)]
+        self._waiting = pa.concat_tables([self._waiting, *(table.cast(self._waiting.schema) for table in tables)]).combine_chunks()
+        return True
 
-    def _keep(self, records: Records) -> None:
-        values = records.values.take(records.values.length > 0)
-        table = json.decode(values, self.schema).table
-        number = len(self._tables)
-        self._tables.append(table)
-        places = zip(table.column(PARTITION).to_pylist(), table.column(OFFSET).to_pylist(), strict=True)
-        for row, place in enumerate(places):
-            if place in self.known:
-                self.doubled.append((f"[{place[0]}]@{place[1]}", 0))
-            self.known[place] = (number, row)
 
-    def left(self) -> Iterator[tuple[str, int]]:
-        yield from self.doubled
-        while any(self._at[part] < end for part, end in self._ends.items()):
-            self._more()
-        for (partition, offset), _ in self.known.items():
-            yield f"[{partition}]@{offset}", 0
+def _codes(partitions: Int64, offsets: Int64) -> Int64:
+    """A place as one number."""
+    return partitions.astype(np.int64) << 48 | offsets.astype(np.int64)
 
 
 def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
     partitions, offsets, times = (table.column(name).to_numpy() for name in (PARTITION, OFFSET, TIME))
-    found = served.find(partitions, offsets)
-    chosen = np.array([offsets[row] >= tally.last_from.get(int(partitions[row]), 0) for row in range(len(found))], bool)
-    there = [row for row, one in enumerate(found) if one is not None and chosen[row]]
+    found, theirs = served.find(partitions, offsets)
+    chosen = np.ones(len(found), bool)
+    for partition, first in tally.last_from.items():
+        chosen[(partitions == partition) & (offsets < first)] = False
     tally.rows += int(chosen.sum())
-    for row in np.flatnonzero(chosen).tolist():
-        if found[row] is None:
-            tally.row("missing row")
-            tally.different += 1
-            place = str(Position(tally.topic, int(partitions[row]), int(offsets[row])))
-            tally.show(Difference(place, int(times[row]), "", "no row", "a row", "missing row"))
+    for row in np.flatnonzero(chosen & ~found).tolist():
+        tally.row("missing row")
+        tally.different += 1
+        place = str(Position(tally.topic, int(partitions[row]), int(offsets[row])))
+        tally.show(Difference(place, int(times[row]), "", "no row", "a row", "missing row"))
+    there = np.flatnonzero(found & chosen).tolist()
     if not there:
         return
-    mine = table.take(pa.array(there))
-    theirs = _gathered([found[row] for row in there])  # type: ignore[misc]
+    mine, theirs = table.take(pa.array(there)), theirs.filter(pa.array(chosen[found]))
     wrong = np.zeros(len(there), bool)
     cells: list[tuple[int, str]] = []
     for name in tally.plan.schema:
@@ -198,8 +204,8 @@ def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
         if unequal.any() and len(tally.shown) < SHOWN:
             cells += [(int(row), name) for row in np.flatnonzero(unequal)[:SHOWN]]
     tally.equal += int((~wrong).sum())
-    plans = theirs.column(PLAN).to_pylist()
-    why = {int(row): _reason(int(times[there[row]]), plans[row], tally) for row in np.flatnonzero(wrong)}
+    plans = theirs.column(PLAN)
+    why = {int(row): _reason(int(times[there[row]]), plans[int(row)].as_py(), tally) for row in np.flatnonzero(wrong)}
     for reason in why.values():
         tally.row(reason)
     for at, name in sorted(cells):
@@ -207,17 +213,6 @@ def _compare(table: pa.Table, served: _Served, tally: _Tally) -> None:
         place = str(Position(tally.topic, int(partitions[row]), int(offsets[row])))
         served_text, text = (str(one.column(name)[at].as_py()) for one in (theirs, mine))
         tally.show(Difference(place, int(times[row]), name, served_text, text, why[at]))
-
-
-def _gathered(rows: list[tuple[pa.Table, int]]) -> pa.Table:
-    """Rows of several tables, in this order."""
-    runs: list[tuple[pa.Table, list[int]]] = []
-    for table, row in rows:
-        if runs and runs[-1][0] is table:
-            runs[-1][1].append(row)
-        else:
-            runs.append((table, [row]))
-    return pa.concat_tables([table.take(pa.array(indexes)) for table, indexes in runs])
 
 
 def _reason(time: int, plan: str | None, tally: _Tally) -> str:
