@@ -23,7 +23,8 @@ import pyarrow as pa
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ENGINES, Job
 from benchmarks.pipeline.measure import Setting, end, start
-from benchmarks.pipeline.workload import CARDS, LATE_MS, SHUFFLED, START
+from benchmarks.pipeline.windows import LATE_MS
+from benchmarks.pipeline.workload import CARDS, SHUFFLED, START
 from connectors.broker import EmbeddedBroker
 from connectors.formats import json as columns
 from connectors.kafka.admin import lag
@@ -68,7 +69,7 @@ def events(first: int, count: int, draw: np.random.Generator) -> pa.Table:
 
 
 def feed(kafka: dict[str, str], topic: str, rate: int, seconds: float) -> Iterator[int]:
-    """Write so many events a second, in tenths of a second; how many there are after each."""
+    """Write so many events a second, in tenths of a second and as columns (row by row it would take a core); how many there are after each."""
     draw, sent, begun = np.random.default_rng(7), 0, time.monotonic()
     with ColumnarProducer(kafka) as producer:
         while (now := time.monotonic() - begun) < seconds:

@@ -12,11 +12,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.pipeline.windows import LATE_MS
+
 CARDS = 10_000
 DAYS = 10
 START = 1_700_000_000_000  # milliseconds since the epoch
 SHUFFLED = 0.03
-LATE_MS = 600_000
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000, "3d": 259_200_000}
 COLUMNS = [f"{name}_{window}" for window in WINDOWS for name in ("count", "sum", "avg")]
 

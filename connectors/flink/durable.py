@@ -78,10 +78,13 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
         key = context.get_current_key()
+        self._wake(key, context)
+        yield from self._receive(key, message)
+
+    def _receive(self, key: int, message: bytes) -> Iterator[Any]:
         core = self._core(key)
         sent = list(core.receive(message))
         self._keep(key, core, message)
-        self._wake(key, context)
         yield from self._give(sent)
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
@@ -129,44 +132,20 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
                 yield self._tags[stage], Row(key, message)
 
 
-class Reading(Durable):
-    """A core whose messages come from a log of its key's own. How far it was read is Flink's state; the elements that come in only wake it.
-
-    `open_log(key)`, made in the worker, is asked with the offset to go on from (None: the first) for the next message and the offset after it.
-    It is asked by the clock and not by each element, so that none queue up in front of a checkpoint's barrier.
-    """
-
-    def __init__(
-        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], open_log: Callable[[int], Callable[[int | None], Any]]
-    ) -> None:
-        super().__init__(make, out, write)
-        self._open_log = open_log
-        self._logs: dict[int, Callable[[int | None], tuple[bytes, int] | None]] = {}
-        self._due: dict[int, int] = {}
-        self._offset: ValueState
+class Clocked(Durable):
+    """A core of a key that has a clock: `_beat` is called at the times `_again` asks for, beginning `TICK_MS` after the key's first element."""
 
     def open(self, context: RuntimeContext) -> None:
         super().open(context)
-        self._logs, self._due = {}, {}
-        self._offset = context.get_state(ValueStateDescriptor("offset", Types.LONG()))
-
-    def process_element(self, tick: bytes, context: Any) -> Iterator[Any]:
-        key = context.get_current_key()
-        if key not in self._logs:
-            self._logs[key] = self._open_log(key)
-            self._again(context, TICK_MS)
-        return iter(())
+        self._due: dict[int, int] = {}
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
-        key = context.get_current_key()
-        if self._due.get(key) != timestamp:  # a timer of before a restart: a tick comes, or came
-            return
-        found = self._logs[key](self._offset.value())
-        self._again(context, TICK_MS if found is None else 1)
-        if found is not None:
-            message, offset = found
-            self._offset.update(offset)
-            yield from super().process_element(message, context)
+        # a timer of before a restart counts only where the clock does not run again already
+        if self._due.get(context.get_current_key(), timestamp) == timestamp:
+            yield from self._beat(context)
+
+    def _beat(self, context: Any) -> Iterator[Any]:
+        raise NotImplementedError
 
     def _again(self, context: Any, after: int) -> None:
         timers = context.timer_service()
@@ -174,10 +153,48 @@ class Reading(Durable):
         timers.register_processing_time_timer(due)
 
     def _wake(self, key: int, context: Any) -> None:
-        """Its clock never stops."""
+        if key not in self._due:
+            self._again(context, TICK_MS)
 
 
-class Deciding(Durable):
+class Reading(Clocked):
+    """A core whose messages come from a log of its key's own. How far it was read is Flink's state; the elements that come in only start it.
+
+    `open_log(key, offset)`, made in the worker, opens it to go on from an offset (None: the first); what it answers gives, call by call, the
+    next message and the offset after it, or None. It is asked by the clock and not by each element, so that none queue up in front of a
+    checkpoint's barrier.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], open_log: Callable[[int, int | None], Callable[[], Any]]
+    ) -> None:
+        super().__init__(make, out, write)
+        self._open_log = open_log
+        self._logs: dict[int, Callable[[], tuple[bytes, int] | None]] = {}
+        self._offset: ValueState
+
+    def open(self, context: RuntimeContext) -> None:
+        super().open(context)
+        self._logs = {}
+        self._offset = context.get_state(ValueStateDescriptor("offset", Types.LONG()))
+
+    def process_element(self, tick: bytes, context: Any) -> Iterator[Any]:
+        self._wake(context.get_current_key(), context)
+        return iter(())
+
+    def _beat(self, context: Any) -> Iterator[Any]:
+        key = context.get_current_key()
+        if key not in self._logs:
+            self._logs[key] = self._open_log(key, self._offset.value())
+        found = self._logs[key]()
+        self._again(context, TICK_MS if found is None else 1)
+        if found is not None:
+            message, offset = found
+            self._offset.update(offset)
+            yield from self._receive(key, message)
+
+
+class Deciding(Clocked):
     """A core that also has `tick(quiet)`, which answers a message to receive: it goes on by the wall clock.
 
     `quiet` is made in the worker; it answers which partitions no longer hold the others.
@@ -189,31 +206,16 @@ class Deciding(Durable):
         super().__init__(make, out, write)
         self._make_quiet = quiet
         self._quiet: Callable[[Any], Any] | None = None
-        self._armed = False
 
     def open(self, context: RuntimeContext) -> None:
         super().open(context)
-        self._quiet, self._armed = None, False
+        self._quiet = None
 
-    def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
-        timers = context.timer_service()
-        if not self._armed:
-            timers.register_processing_time_timer(timers.current_processing_time() + TURN_MS)
-            self._armed = True
-        yield from super().process_element(message, context)
-
-    def on_timer(self, timestamp: int, context: Any) -> Iterator[Any]:
+    def _beat(self, context: Any) -> Iterator[Any]:
         key = context.get_current_key()
         core: Any = self._core(key)
         self._quiet = self._quiet or self._make_quiet()
         message = core.tick(self._quiet)
-        timers = context.timer_service()
-        timers.register_processing_time_timer(timers.current_processing_time() + TURN_MS)
-        self._armed = True
+        self._again(context, TURN_MS)
         if message is not None:
-            sent = list(core.receive(message))
-            self._keep(key, core, message)
-            yield from self._give(sent)
-
-    def _wake(self, key: int, context: Any) -> None:
-        """Its clock never stops."""
+            yield from self._receive(key, message)

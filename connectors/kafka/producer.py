@@ -165,9 +165,7 @@ class ColumnarProducer:
             else:
                 self._wait(0)
                 self._raise_failures()
-            ended = self._producer._transaction_manager.begin_commit()
-            self._producer._sender.wakeup()
-            self._answered(ended)
+            self._answered(self._producer._transaction_manager.begin_commit())
         except BrokerError:
             raise
         except Exception as error:
@@ -186,9 +184,7 @@ class ColumnarProducer:
         try:
             self._settle()
             if manager._current_state != TransactionState.READY:
-                ended = manager.begin_abort()
-                self._producer._sender.wakeup()
-                self._answered(ended)
+                self._answered(manager.begin_abort())
             # batches that never left would travel in the next transaction
             self._producer._accumulator.abort_undrained_batches(aborted)
             self._wait(0, raising=False)
@@ -331,6 +327,7 @@ class ColumnarProducer:
 
     def _answered(self, result: Any) -> None:
         """Wait for a request of the transaction; its error, and TransactionError where the broker gives no answer."""
+        self._producer._sender.wakeup()
         if not result.wait(self._timeout_s * 1000):
             raise TransactionError(f"no answer from the broker in {self._timeout_s:.0f} s; whether the transaction has ended is not known")
 

@@ -7,7 +7,7 @@ import sys
 from pyflink.common import Configuration
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
-from benchmarks.pipeline.workload import LATE_MS
+from benchmarks.pipeline.windows import LATE_MS
 
 bootstrap, topic, out, jar, checkpoints, parallelism = sys.argv[1:7]
 config = Configuration()

@@ -63,17 +63,13 @@ class Log:
     job: JobPlan
     kafka: Mapping[str, Any]
 
-    def __call__(self, key: int) -> Callable[[int | None], tuple[bytes, int] | None]:
+    def __call__(self, key: int, offset: int | None) -> Callable[[], tuple[bytes, int] | None]:
         rank, partition = divmod(key, PARTITIONS)
         part = self.job.inputs[rank].topic, partition
         consumer = ColumnarConsumer(dict(self.kafka))
-        opened = False
+        consumer.assign([part], {part: self.job.starts[rank, partition] if offset is None else offset})
 
-        def read(offset: int | None) -> tuple[bytes, int] | None:
-            nonlocal opened
-            if not opened:
-                consumer.assign([part], {part: self.job.starts[rank, partition] if offset is None else offset})
-                opened = True
+        def read() -> tuple[bytes, int] | None:
             polled = consumer.poll(0, READ_RECORDS)
             if not polled:
                 return None
