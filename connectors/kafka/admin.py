@@ -65,6 +65,12 @@ def admin(settings: Mapping[str, Any]) -> Iterator[KafkaAdminClient]:
         opened.close()
 
 
+def transaction_version(settings: Mapping[str, Any]) -> int:
+    """The version of transactions that the cluster has been set to (Kafka's feature transaction.version); 0 where it knows of none."""
+    with admin(settings) as opened:
+        return int(opened.describe_features().get("transaction.version", {}).get("finalized", (0, 0))[1])
+
+
 def topic_config(opened: KafkaAdminClient, topic: str) -> dict[str, str]:
     """All configurations of a topic, the broker's defaults included."""
     return _configs(opened, [topic])[topic]

@@ -20,9 +20,10 @@ from connectors.errors import FencedError, MessageTooLargeError, ProduceError, T
 from connectors.kafka import batches as wire
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
-from connectors.kafka.admin import admin, topic_config
+from connectors.kafka.admin import admin, topic_config, transaction_version
 from connectors.kafka.columns import Bytes
 from connectors.kafka.consumer import TopicPart, _unreachable
+from connectors.kafka.transactions import speak
 from streams.errors import BrokerError
 from streams.types import Int64
 
@@ -63,7 +64,6 @@ class ColumnarProducer:
         self._partitions: dict[str, set[int]] = {}
         self._sent: deque[tuple[ProducerBatch, int]] = deque()
         self._pending_bytes = 0
-        self._usual: set[TopicPartition] = set()  # the partitions of the transaction before
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
         self._torn = False  # a batch failed: the sequence numbers have a hole
@@ -78,11 +78,6 @@ class ColumnarProducer:
         except Exception as error:
             raise self._typed(error, "a transaction could not begin") from error
         self._open = True
-        # most likely they are written again: the coordinator hears of them while the caller still encodes
-        for tp in self._usual:
-            self._producer._transaction_manager.maybe_add_partition_to_transaction(tp)
-        self._usual = set()
-        self._producer._sender.wakeup()
 
     def send(
         self,
@@ -149,6 +144,9 @@ class ColumnarProducer:
         if not self._open:
             raise TransactionError("commit without a transaction; call begin() first")
         try:
+            # one after the other: each makes the coordinator take something in, and two at once would have to be tried again
+            self._wait(0)
+            self._raise_failures()
             if positions:
                 if group is None:
                     raise ValueError("positions are committed for a group; name it")
@@ -156,15 +154,7 @@ class ColumnarProducer:
                     TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1)
                     for part, at in positions.items()
                 }
-                self._drain()
-                told = self._producer._transaction_manager.send_offsets_to_transaction(offsets, group)
-                self._producer._sender.wakeup()
-                self._wait(0)
-                self._raise_failures()
-                self._answered(told)
-            else:
-                self._wait(0)
-                self._raise_failures()
+                self._answered(self._producer._transaction_manager.send_offsets_to_transaction(offsets, group))
             self._answered(self._producer._transaction_manager.begin_commit())
         except BrokerError:
             raise
@@ -262,6 +252,8 @@ class ColumnarProducer:
             # transactional id: a zombie would fence its heir
             manager._restart_epoch_bump_without_producer_id = lambda _, result: _fence(manager, result)
             try:
+                if transaction_version(self.settings) >= 2:
+                    speak(producer)
                 producer.init_transactions()
             except Exception as error:
                 producer.close(timeout=0)
@@ -321,7 +313,6 @@ class ColumnarProducer:
             accumulator._incomplete.add(batch)
         self._sent.append((batch, len(body)))
         self._pending_bytes += len(body)
-        self._usual.add(tp)
         if self._pending_bytes > SMALL or not self._open:  # little of it travels in one request, when the caller waits for it
             producer._sender.wakeup()
 
@@ -330,14 +321,6 @@ class ColumnarProducer:
         self._producer._sender.wakeup()
         if not result.wait(self._timeout_s * 1000):
             raise TransactionError(f"no answer from the broker in {self._timeout_s:.0f} s; whether the transaction has ended is not known")
-
-    def _drain(self) -> None:
-        """Wait until the batches have left: the sender sends nothing while it speaks with the transaction's coordinator."""
-        accumulator = self._producer._accumulator
-        self._producer._sender.wakeup()
-        deadline = time.monotonic() + 0.05  # after that they go later
-        while any(accumulator._batches[tp] for tp in self._usual) and time.monotonic() < deadline:
-            time.sleep(0.0002)
 
     def _wait(self, pending: int, raising: bool = True) -> None:
         """Wait, oldest first, until at most `pending` bytes are on their way; failures are kept for the next flush or commit."""

@@ -3,6 +3,7 @@
 In:  `Fetcher.PartitionRecords` unpacks fetched batches; an instance's own class of that name yields columns instead.
 Out: `RecordAccumulator` holds `ProducerBatch(MemoryRecordsBuilder)`; a builder whose buffer is already filled travels through the
 ordinary sender, with its retries, sequence numbers and transactions.
+Transactions: `TransactionManager` and its handlers of requests, for the protocol's second version (transactions.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
-from kafka.producer.transaction_manager import TransactionManager
+from kafka.producer.transaction_manager import EndTxnHandler, TransactionManager, TxnOffsetCommitHandler
+from kafka.protocol.api_message import ApiMessage
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
@@ -52,6 +54,7 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (RecordAccumulator, "_tp_lock", ("self", "tp")),
     (Sender, "_can_split", ("self", "batch", "error")),
     (Sender, "wakeup", ("self",)),
+    (Sender, "_produce_request", ("self", "node_id", "acks", "timeout", "batches")),
     (TransactionManager, "maybe_add_partition_to_transaction", ("self", "topic_partition")),
     (TransactionManager, "begin_commit", ("self",)),
     (TransactionManager, "begin_abort", ("self",)),
@@ -61,6 +64,14 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (TransactionManager, "bump_producer_id_and_epoch", ("self",)),
     (TransactionManager, "transition_to_fatal_error", ("self", "exc")),
     (TransactionManager, "_restart_epoch_bump_without_producer_id", ("self", "transaction_timeout_ms", "result")),
+    (TransactionManager, "_begin_completing_transaction", ("self", "committed")),
+    (TransactionManager, "_fail_if_not_ready_for_send", ("self",)),
+    (TransactionManager, "_enqueue_request", ("self", "request_handler")),
+    (TxnOffsetCommitHandler, "__init__", ("self", "transaction_manager", "group_metadata", "offsets", "result")),
+    (TxnOffsetCommitHandler, "_build_request", ("self",)),
+    (TxnOffsetCommitHandler, "handle_response", ("self", "response")),
+    (EndTxnHandler, "__init__", ("self", "transaction_manager", "committed")),
+    (EndTxnHandler, "handle_response", ("self", "response")),
     (RecordAccumulator, "abort_undrained_batches", ("self", "error")),
     (ConsumerCoordinator, "fetch_committed_offsets", ("self", "partitions", "timeout_ms")),
     (
@@ -70,8 +81,19 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     ),
     (DefaultRecordBatchBuilder, "build", ("self",)),
 )
-STATE = ("_current_state", "_last_error")  # of a TransactionManager
+STATE = (  # of a TransactionManager
+    "_current_state",
+    "_last_error",
+    "_lock",
+    "_transaction_started",
+    "_partitions_in_transaction",
+    "_pending_txn_offset_commits",
+    "_sequence_numbers",
+    "_last_acked_offset",
+    "producer_id_and_epoch",
+)
 SLOTS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (ApiMessage, ("_min_version", "_max_version")),
     (MemoryRecords, ("_buffer",)),
     (MemoryRecordsBuilder, ("_builder", "_next_offset")),
     (DefaultRecordBatchBuilder, ("_buffer", "_num_records", "_last_offset", "_first_timestamp", "_max_timestamp")),

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from connectors.broker import EmbeddedBroker
 from connectors.errors import FencedError, MessageTooLargeError, OffsetLostError, TransactionError
 from connectors.kafka import Bytes, ColumnarConsumer, ColumnarProducer, Records, TopicSettings, ensure_topics
+from connectors.kafka.admin import transaction_version
 from connectors.memory import MemoryBroker
 from streams.errors import BrokerError
 from tests.connectors.reading import read_all
+from tests.waiting import until
 
 
 class RealBroker:
@@ -48,12 +51,23 @@ class RealBroker:
         admin.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker whose transactions are those of Kafka before 4.0."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("older")) as broker:
+        kafka_admin = kafka.KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        assert kafka_admin.update_features({"transaction.version": ("SAFE_DOWNGRADE", 1)}) == {"transaction.version": "OK"}
+        kafka_admin.close()
+        until(lambda: transaction_version({"bootstrap_servers": broker.bootstrap}) == 1)
+        yield broker.bootstrap
+
+
+@pytest.fixture(params=["memory", pytest.param("broker", marks=pytest.mark.broker), pytest.param("older", marks=pytest.mark.broker)])
 def there(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "memory":
         yield MemoryBroker()
         return
-    real = RealBroker(request.getfixturevalue("broker"))
+    real = RealBroker(request.getfixturevalue(request.param))
     yield real
     for one in reversed(real.opened):
         one.close()

@@ -167,6 +167,19 @@ def test_interleaved_transactions_look_the_same_to_all(broker: str, acts: list[t
         producer.close()
 
 
+def test_every_transaction_has_an_epoch_of_its_own(broker: str) -> None:
+    topic, epochs = new_topic(broker), []
+    with ColumnarProducer({"bootstrap_servers": broker}, topic) as producer:
+        for end in (producer.commit, producer.abort, producer.commit):
+            producer.begin()
+            send(producer, topic, [(1, None, str(end).encode(), [])])
+            producer.flush()
+            epochs.append(producer._producer._transaction_manager.producer_id_and_epoch.epoch)
+            end()
+    assert [epoch - epochs[0] for epoch in epochs] == [0, 1, 2]
+    assert [offset for offset, _ in ours(broker, topic)] == [0, 4]
+
+
 def test_a_compacted_topic_has_gaps_that_are_passed_over(broker: str) -> None:
     """Offsets that compaction left out; the broker's cleaner runs when it likes, so batches with gaps are in test_kafka_batches."""
     topic = new_topic(broker, compacted=True)
