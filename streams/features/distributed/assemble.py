@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from streams.features.distributed.arrive import written
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import OUT, Base, Piece, Sent, pack, unpack
+from streams.features.distributed.messages import OUT, Base, Piece, Sent, Upto, pack, unpack
 from streams.features.distributed.split import ROWS
 from streams.features.program import Answer, Program
 from streams.features.step import feature_rows
@@ -21,12 +21,25 @@ from streams.worker.write import encode
 
 @dataclass
 class _Waiting:
-    """Rows that arrived together, and what each task has answered for them; `missing` counts the answers that are not there."""
+    """Rows that arrived together, and what each task has answered for them; `missing` counts each row's answers that are not there."""
 
     table: pa.Table
     offsets: Int64
-    missing: int
+    missing: Int64
     pieces: list[Piece] = field(default_factory=list)
+
+    def split(self, count: int) -> tuple[_Waiting, _Waiting]:
+        """The first `count` rows, and the others."""
+        below = [(piece, piece.offsets < self.offsets[count]) for piece in self.pieces]
+        return (
+            _Waiting(self.table.slice(0, count), self.offsets[:count], self.missing[:count], [_of(*one) for one in below if one[1].any()]),
+            _Waiting(
+                self.table.slice(count),
+                self.offsets[count:],
+                self.missing[count:],
+                [_of(piece, ~mine) for piece, mine in below if not mine.all()],
+            ),
+        )
 
 
 class Assemble:
@@ -35,26 +48,38 @@ class Assemble:
         self._top = Program(job.cut.top)
         self._waiting: deque[_Waiting] = deque()
         self._early: list[Piece] = []  # answers that came before their rows did
+        self._upto = 0  # all rows below this offset are taken
 
     def receive(self, message: bytes) -> Sent:
         found = unpack(message)
         if isinstance(found, Base):
             offsets = found.table.column(OFFSET).to_numpy()
-            self._waiting.append(_Waiting(found.table, offsets, len(offsets) * len(self._job.cut.tasks)))
+            self._waiting.append(_Waiting(found.table, offsets, np.full(len(offsets), len(self._job.cut.tasks))))
             early, self._early = self._early, []
             for piece in early:
                 self._add(piece)
+        elif isinstance(found, Upto):
+            self._upto = max(self._upto, found.offset)
         else:
             assert isinstance(found, Piece)
             self._add(found)
-        while self._waiting and not self._waiting[0].missing:
-            yield from self._leave(self._waiting.popleft())
+        while self._waiting:
+            rows = self._waiting.popleft()
+            # rows that arrived together leave together: of those that still wait for their turn the order tells where they begin
+            count = int(np.searchsorted(rows.offsets, self._upto)) if rows.missing.any() else len(rows.offsets)
+            if not count or rows.missing[:count].any():
+                self._waiting.appendleft(rows)
+                return
+            if count < len(rows.offsets):
+                rows, left = rows.split(count)
+                self._waiting.appendleft(left)
+            yield from self._leave(rows)
 
     def snapshot(self) -> bytes:
-        return pickle.dumps((self._waiting, self._early))
+        return pickle.dumps((self._waiting, self._early, self._upto))
 
     def restore(self, state: bytes) -> None:
-        self._waiting, self._early = pickle.loads(state)
+        self._waiting, self._early, self._upto = pickle.loads(state)
 
     def _add(self, piece: Piece) -> None:
         left = np.ones(len(piece.offsets), bool)
@@ -64,7 +89,7 @@ class Assemble:
             mine = left & (piece.offsets >= one.offsets[0]) & (piece.offsets <= one.offsets[-1])
             if mine.any():
                 one.pieces.append(_of(piece, mine))
-                one.missing -= int(mine.sum())
+                one.missing[np.searchsorted(one.offsets, piece.offsets[mine])] -= 1
                 left &= ~mine
         if left.any():
             self._early.append(_of(piece, left))

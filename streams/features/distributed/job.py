@@ -130,7 +130,7 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> A
     order = stage(sent_to(ORDER, arrived), ORDER, Deciding(Stage(job, ORDER), OUT, _to_row, Quiet(job, kafka)))
     order.set_parallelism(1)
     tasks = stage(sent_to(TASKS, arrived, order), TASKS, Durable(Stage(job, TASKS), OUT, _to_row))
-    rows = stage(sent_to(ROWS, arrived, tasks), ROWS, Durable(Stage(job, ROWS), OUT, _to_row))
+    rows = stage(sent_to(ROWS, arrived, order, tasks), ROWS, Durable(Stage(job, ROWS), OUT, _to_row))
     # one producer writes all commits: of several, one may overtake another
     return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java_settings(kafka), group)
 

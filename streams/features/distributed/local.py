@@ -42,16 +42,18 @@ class Local:
         self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[bytes]] = {}
         self.written: list[Written] = []
 
-    def run(self, found: Iterable[Arrived]) -> list[Written]:
-        """Deliver everything, then end; what was written, in order."""
+    def run(self, found: Iterable[Arrived], *, ended: bool = True) -> list[Written]:
+        """Deliver everything, then end (`ended` False: let the clock tick once more); what was written, in order."""
         for one in found:
             key = one.rank * 1024 + one.records.partition
             self._post(("source", key), [(ARRIVE, key, pack(one))])
         self._deliver()
         order = self._stage((ORDER, 0))
         assert isinstance(order, Order)
-        self._post((ORDER, 0), order.receive(order.end()))
-        self._deliver()
+        last = order.end() if ended else order.tick(lambda reads: set())
+        if last is not None:
+            self._post((ORDER, 0), order.receive(last))
+            self._deliver()
         return self.written
 
     def _deliver(self) -> None:

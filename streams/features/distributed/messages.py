@@ -80,7 +80,14 @@ class Piece:
     seen: pa.Table
 
 
-Message = Arrived | Part | Tick | Turn | Base | Piece
+@dataclass(frozen=True)
+class Upto:
+    """All driving rows of a partition below this offset are taken, though more of it was read."""
+
+    offset: int
+
+
+Message = Arrived | Part | Tick | Turn | Base | Piece | Upto
 
 
 @dataclass(frozen=True)
@@ -100,5 +107,5 @@ def pack(message: Message | Written) -> bytes:
 def unpack(data: bytes) -> Message | Written:
     """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
     found = pickle.loads(data)
-    assert isinstance(found, Arrived | Part | Tick | Turn | Base | Piece | Written)
+    assert isinstance(found, Arrived | Part | Tick | Turn | Base | Piece | Upto | Written)
     return found

@@ -11,7 +11,7 @@ from connectors.kafka.columns import Bytes
 from streams.events import late
 from streams.features.distributed.arrive import written
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import OUT, TASKS, Part, Sent, Tick, Turn, pack, unpack
+from streams.features.distributed.messages import OUT, ROWS, TASKS, Part, Sent, Tick, Turn, Upto, pack, unpack
 from streams.types import OffsetRange
 from streams.worker.commits import Commit
 from streams.worker.merge import Merge, Slot, Taken
@@ -78,13 +78,17 @@ class Order:
         if taken is None:
             return
         self._number += 1
-        progress = {slot: one.read for slot, one in self._merge.progress().items()}
+        standing = self._merge.progress()
+        progress = {slot: one.read for slot, one in standing.items()}
         changed = {slot: end for slot, end in progress.items() if end > self._read[slot]}
         ranges = tuple(OffsetRange(self._topic(slot), slot[1], self._read[slot], end) for slot, end in changed.items())
         self._read = progress
         turn = pack(Turn(self._number, self._merge.frontier, progress))
         for key in self._job.all_task_keys:
             yield TASKS, key, turn
+        for (rank, partition), one in standing.items():
+            if rank == self._job.driving and one.low < one.read:
+                yield ROWS, partition, pack(Upto(one.low))
         names = tuple((self._topic(slot), slot[1]) for slot in sorted(idle))
         commit = Commit(
             "features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now

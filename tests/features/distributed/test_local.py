@@ -115,6 +115,17 @@ def test_rows_leave_in_the_order_of_their_partition() -> None:
     assert len(offsets) == len(set(offsets)) > 40
 
 
+def test_rows_do_not_wait_for_those_that_were_read_with_them() -> None:
+    prices = [{"a": "a", "at": second * 1000, "price": 1.0} for second in (0, 30)]
+    events = [{"id": second, "at": second * 1000, "a": "a", "b": 1, "x": 1.0} for second in range(60)]
+    job = job_of(SQL)
+    for seed in range(20):
+        parts = {(0, 0): prices, (1, 0): events[::2], (1, 1): events[1::2]}
+        found = Local(job, seed, restart=0.1).run(batches(parts, 100), ended=False)
+        written = [json.loads(value or b"")["id"] for one in found if one.topic == "features" for value in one.values.to_list()]
+        assert sorted(written) == list(range(30)), seed  # those behind the newest price
+
+
 def test_a_join_and_two_keys_are_three_tasks() -> None:
     tasks = cut(job_of(SQL).plan).tasks
     assert [task.routes is not None for task in tasks] == [True, True, True]
