@@ -69,7 +69,8 @@ class Arrive:
                 table = table.append_column(column, read.table.column(column).take(pa.array(answer.index)))
             key = self._job.inputs[read.rank].key
             keys = read.table.column(key).cast(pa.string()).take(pa.array(answer.index)) if key else pa.nulls(table.num_rows, pa.string())
-            yield ROWS, read.partition, pack(Base(read.partition, table.append_column("_key", keys)))
+            if table.num_rows:  # WHERE may have left nothing
+                yield ROWS, read.partition, pack(Base(read.partition, table.append_column("_key", keys)))
 
     def _to_buckets(self, task: int, name: str, read: Read, before: Int64, newest: int) -> Sent:
         routes = self._job.cut.tasks[task].routes

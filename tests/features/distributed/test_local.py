@@ -126,6 +126,18 @@ def test_rows_do_not_wait_for_those_that_were_read_with_them() -> None:
         assert sorted(written) == list(range(30)), seed  # those behind the newest price
 
 
+def test_a_poll_of_which_where_leaves_nothing_holds_nobody_back() -> None:
+    window = "WINDOW w AS (PARTITION BY a ORDER BY at ROWS_RANGE BETWEEN 20s PRECEDING AND CURRENT ROW)"
+    job = job_of(f"SELECT id, sum(x) OVER w AS s FROM events WHERE x > 1 {window}")
+    parts = records([(1 + second % 2, second % 11, 1 + second % 5) for second in range(80)])
+    expected = whole(job, parts)
+    for seed in range(5):
+        found = Local(job, seed, restart=0.1).run(batches(parts, 1))
+        features = [value for one in found if one.topic == "features" for value in one.values.to_list()]
+        assert len(features) == len(expected) > 10
+        assert set(features) == expected
+
+
 def test_a_join_and_two_keys_are_three_tasks() -> None:
     tasks = cut(job_of(SQL).plan).tasks
     assert [task.routes is not None for task in tasks] == [True, True, True]
