@@ -32,12 +32,12 @@ def speak(producer: KafkaProducer) -> None:
     producer._transaction_manager.__class__ = Transactions
     build = producer._sender._produce_request
 
-    def produce_request(*args: Any) -> Any:
-        request = build(*args)
-        request._min_version = request._max_version = PRODUCE
-        return request
+    producer._sender._produce_request = lambda *args: _at(PRODUCE, build(*args))
 
-    producer._sender._produce_request = produce_request
+
+def _at(version: int, request: Any) -> Any:
+    request._min_version = request._max_version = version
+    return request
 
 
 class Transactions(TransactionManager):  # type: ignore[misc,unused-ignore]
@@ -69,9 +69,7 @@ class Transactions(TransactionManager):  # type: ignore[misc,unused-ignore]
 
 class _Positions(TxnOffsetCommitHandler):  # type: ignore[misc,unused-ignore]
     def _build_request(self) -> Any:
-        request = super()._build_request()
-        request._min_version = request._max_version = POSITIONS
-        return request
+        return _at(POSITIONS, super()._build_request())
 
     def handle_response(self, response: Any) -> None:
         if any(part.error_code == kafka.errors.TransactionAbortableError.errno for topic in response.topics for part in topic.partitions):
@@ -83,7 +81,7 @@ class _Positions(TxnOffsetCommitHandler):  # type: ignore[misc,unused-ignore]
 class _End(EndTxnHandler):  # type: ignore[misc,unused-ignore]
     def __init__(self, manager: TransactionManager, committed: bool) -> None:
         super().__init__(manager, committed)
-        self.request._min_version = self.request._max_version = END
+        _at(END, self.request)
 
     def handle_response(self, response: Any) -> None:
         if response.error_code == kafka.errors.TransactionAbortableError.errno:

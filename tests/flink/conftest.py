@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,9 +19,11 @@ import pytest
 
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.columns import Bytes
+from connectors.kafka.consumer import ColumnarConsumer
 from connectors.kafka.producer import ColumnarProducer
 from streams.project import Project, load_project
 from streams.supervisor.topics import wanted_topics
+from tests.connectors.reading import read_all
 
 PROJECT = """\
 name = "{name}"
@@ -91,13 +94,26 @@ def feed(project: Project, rows: range, seed: int = 3) -> int:
         broken = number % 97 == 0
         good += not broken
         events[number % 2].append(b"no JSON" if broken else json.dumps(event).encode())
-    producer = ColumnarProducer(project.kafka())
-    for topic, partition, values in (("prices", 0, prices), ("events", 0, events[0]), ("events", 1, events[1])):
-        stamps = np.full(len(values), time.time_ns() // 1_000_000, np.int64)
-        producer.send(project.topic(topic), partition, stamps, None, Bytes.of(values))
-    producer.flush()
-    producer.close()
+    send(project, {("prices", 0): prices, ("events", 0): events[0], ("events", 1): events[1]})
     return good
+
+
+def send(project: Project, values: Mapping[tuple[str, int], list[bytes]]) -> None:
+    """Write to the partitions of sources."""
+    with ColumnarProducer(project.kafka()) as producer:
+        for (source, partition), found in values.items():
+            stamps = np.full(len(found), time.time_ns() // 1_000_000, np.int64)
+            producer.send(project.topic(source), partition, stamps, None, Bytes.of(found))
+        producer.flush()
+
+
+def feature_rows(project: Project) -> list[tuple[int, dict[str, Any]]]:
+    """The feature rows that are committed, each with the partition it stands in, in their order there."""
+    topic = project.topic("features")
+    with ColumnarConsumer(project.kafka()) as consumer:
+        parts = [(topic, partition) for partition in consumer.partitions(topic)]
+        consumer.assign(parts, consumer.beginning_offsets(parts))
+        return [(records.partition, json.loads(value)) for records in read_all(consumer) for value in records.values.to_list() if value]
 
 
 class FlinkProcess:

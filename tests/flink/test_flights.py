@@ -10,22 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from connectors.kafka.admin import ensure_topics
-from connectors.kafka.columns import Bytes
-from connectors.kafka.consumer import ColumnarConsumer
-from connectors.kafka.producer import ColumnarProducer
 from streams.demo.data import load
 from streams.features.offline import backfill
 from streams.features.verify import verify
 from streams.project import Project, load_project
 from streams.supervisor.topics import wanted_topics
 from streams.worker.connection import KafkaConnection
-from tests.flink.conftest import FlinkProcess
+from tests.flink.conftest import FlinkProcess, feature_rows, send
 
 pytestmark = [pytest.mark.flink, pytest.mark.broker, pytest.mark.timeout(600)]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
@@ -58,34 +54,22 @@ def shuffled(rows: list[Row], draw: random.Random) -> list[Row]:
     return [rows[place] for place in sorted(range(len(rows)), key=lambda place: places[place])]
 
 
-def send(project: Project, start: str, end: str) -> int:
+def fly(project: Project, start: str, end: str) -> int:
     """The events of these days to their topics; how many flights."""
-    draw, producer, count = random.Random(start), ColumnarProducer(project.kafka()), 0
-    for source, table in load().between(start, end).tables.items():
+    draw, days, values = random.Random(start), load().between(start, end), {}
+    for source, table in days.tables.items():
         rows = shuffled(rows_of(table), draw)
         partitions = PARTITIONS if source == "flights" else 1
-        for partition in range(partitions):
-            values = [json.dumps(row).encode() for row in rows[partition::partitions]]
-            producer.send(project.topic(source), partition, np.zeros(len(values), np.int64), None, Bytes.of(values))
-        count += len(rows) if source == "flights" else 0
-    producer.flush()
-    producer.close()
-    return count
+        values |= {(source, part): [json.dumps(row).encode() for row in rows[part::partitions]] for part in range(partitions)}
+    send(project, values)
+    return days.flights.num_rows
 
 
 def written(project: Project) -> dict[tuple[int, int], Row]:
     """The committed feature rows by the place of their flight."""
-    found: dict[tuple[int, int], Row] = {}
-    with ColumnarConsumer(project.kafka()) as consumer:
-        parts = [(project.topic("features"), partition) for partition in consumer.partitions(project.topic("features"))]
-        ends = consumer.end_offsets(parts)
-        consumer.assign(parts, consumer.beginning_offsets(parts))
-        while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(200):
-                for row in map(json.loads, records.values.to_list()):
-                    place = row["_partition"], row["_offset"]
-                    assert place not in found, f"two rows of {place}"
-                    found[place] = row
+    rows = [row for _, row in feature_rows(project)]
+    found = {(row["_partition"], row["_offset"]): row for row in rows}
+    assert len(found) == len(rows), "two rows of one flight"
     return found
 
 
@@ -93,11 +77,11 @@ def test_the_flights_have_the_same_features_on_both_engines(
     broker: str, tmp_path: Path, start: Callable[[Project, int], FlinkProcess]
 ) -> None:
     project = make(tmp_path / "flights", broker)
-    first_days = send(project, "2013-01-01", "2013-01-03")
+    first_days = fly(project, "2013-01-01", "2013-01-03")
     one = start(project, 1)
     one.until(lambda: len(written(project)) > first_days // 2, 300)
     assert "Savepoint: file:" in one.stop()
-    flights = first_days + send(project, "2013-01-03", "2013-01-04")
+    flights = first_days + fly(project, "2013-01-03", "2013-01-04")
     three = start(project, 3)
     three.until(lambda: len(written(project)) >= flights - OPEN, 300)
     assert "Savepoint: file:" in three.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,30 +12,19 @@ import pytest
 
 from connectors.broker import EmbeddedBroker
 from connectors.flink.rest import Rest
-from connectors.kafka.consumer import ColumnarConsumer
 from dashboard.queries.live import on_flink
 from streams.features.distributed.run import newest_state, running
 from streams.features.verify import verify
 from streams.project import Project
 from streams.supervisor.status import read_status
-from tests.flink.conftest import FlinkProcess, feed, make
+from tests.flink.conftest import FlinkProcess, feature_rows, feed, make
 
 pytestmark = [pytest.mark.flink, pytest.mark.broker, pytest.mark.timeout(900)]
 
 
-def places(project: Project, topic: str = "features") -> list[tuple[int, int, int]]:
+def places(project: Project) -> list[tuple[int, int, int]]:
     """Of the feature rows that are committed: the partition each stands in, and its driving event's partition and offset."""
-    name, found = project.topic(topic), []
-    with ColumnarConsumer(project.kafka()) as consumer:
-        parts = [(name, partition) for partition in consumer.partitions(name)]
-        ends = consumer.end_offsets(parts)
-        consumer.assign(parts, consumer.beginning_offsets(parts))
-        while any(consumer.position(part) < ends[part] for part in parts):
-            for records in consumer.poll(200):
-                found += [
-                    (records.partition, row["_partition"], row["_offset"]) for row in map(json.loads, records.values.to_list()) if row
-                ]
-    return found
+    return [(partition, row["_partition"], row["_offset"]) for partition, row in feature_rows(project)]
 
 
 def assert_whole(project: Project, good: int) -> None:

@@ -29,6 +29,10 @@ def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(b
     def decode(records: Records) -> Passed:
         return Passed(records.next_offset)
 
+    def is_read(end: int) -> bool:
+        fetch.get()
+        return fetch.at_end((quiet, 0), end)
+
     consumer = ColumnarConsumer({"bootstrap_servers": broker})
     fetch = Fetch(consumer, decode, lambda part: 0)  # type: ignore[arg-type]
     fetch.start({(quiet, 0): 0})
@@ -38,7 +42,7 @@ def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(b
         producer.begin_transaction()
         producer.send(quiet, b"x")
         producer.commit_transaction()
-        until(fetch.caught_up, 20)
+        until(lambda: is_read(2) and fetch.caught_up(), 20)
         producer.begin_transaction()  # it names the partition, and writes nothing there
         producer._transaction_manager.maybe_add_partition_to_transaction(TopicPartition(quiet, 0))
         producer.commit_transaction()
@@ -46,13 +50,8 @@ def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(b
         with ColumnarConsumer({"bootstrap_servers": broker}) as asked:
             end = asked.end_offsets([(quiet, 0)])[quiet, 0]
         assert end == 3
-
-        def is_read() -> bool:
-            fetch.get()
-            return fetch.at_end((quiet, 0), end)
-
-        until(is_read, 20)
-        until(fetch.caught_up, 20)
+        until(lambda: is_read(end), 20)
+        assert fetch.caught_up()
     finally:
         fetch.stop()
         consumer.close()

@@ -30,16 +30,15 @@ class _Waiting:
 
     def split(self, count: int) -> tuple[_Waiting, _Waiting]:
         """The first `count` rows, and the others."""
-        below = [(piece, piece.offsets < self.offsets[count]) for piece in self.pieces]
-        return (
-            _Waiting(self.table.slice(0, count), self.offsets[:count], self.missing[:count], [_of(*one) for one in below if one[1].any()]),
-            _Waiting(
-                self.table.slice(count),
-                self.offsets[count:],
-                self.missing[count:],
-                [_of(piece, ~mine) for piece, mine in below if not mine.all()],
-            ),
-        )
+        first = _Waiting(self.table.slice(0, count), self.offsets[:count], self.missing[:count])
+        others = _Waiting(self.table.slice(count), self.offsets[count:], self.missing[count:])
+        for piece in self.pieces:
+            mine = piece.offsets < others.offsets[0]
+            if mine.any():
+                first.pieces.append(_of(piece, mine))
+            if not mine.all():
+                others.pieces.append(_of(piece, ~mine))
+        return first, others
 
 
 class Assemble:
@@ -63,13 +62,8 @@ class Assemble:
         else:
             assert isinstance(found, Piece)
             self._add(found)
-        while self._waiting:
+        while self._waiting and (count := self._ready(self._waiting[0])):
             rows = self._waiting.popleft()
-            # rows that arrived together leave together: of those that still wait for their turn the order tells where they begin
-            count = int(np.searchsorted(rows.offsets, self._upto)) if rows.missing.any() else len(rows.offsets)
-            if not count or rows.missing[:count].any():
-                self._waiting.appendleft(rows)
-                return
             if count < len(rows.offsets):
                 rows, left = rows.split(count)
                 self._waiting.appendleft(left)
@@ -80,6 +74,13 @@ class Assemble:
 
     def restore(self, state: bytes) -> None:
         self._waiting, self._early, self._upto = pickle.loads(state)
+
+    def _ready(self, rows: _Waiting) -> int:
+        """How many of the first rows may leave: all together, or those that are taken while others wait for their turn."""
+        if not rows.missing.any():
+            return len(rows.offsets)
+        taken = int(np.searchsorted(rows.offsets, self._upto))
+        return 0 if rows.missing[:taken].any() else taken
 
     def _add(self, piece: Piece) -> None:
         left = np.ones(len(piece.offsets), bool)
