@@ -111,9 +111,22 @@ def backfill(
     else:
         done = fill(opened, out, None if given else KafkaConnection(opened.kafka()), given or None)
     if as_json:
-        show_json({"rows": done.rows, "events": done.events, "plan": done.plan, "path": str(done.path)})
+        show_json(
+            {
+                "rows": done.rows,
+                "events": done.events,
+                "refused": done.refusals.count,
+                "first_refused": done.refusals.first,
+                "plan": done.plan,
+                "path": str(done.path),
+            }
+        )
     else:
         typer.echo(f"{done.path}: {done.rows:,} feature rows of {done.events:,} events (plan {done.plan[:12]}).")
+        if done.refusals.count:
+            typer.echo(
+                f"Left out, for they cannot be read: {done.refusals.count:,} of the rows; the first: {done.refusals.first}", err=True
+            )
 
 
 def register(app: typer.Typer) -> None:

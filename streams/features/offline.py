@@ -28,6 +28,18 @@ from streams.worker.replay import Reader
 Progress = Callable[[int], None]  # events read so far
 
 
+@dataclass
+class Refusals:
+    """Rows of files that cannot be read: how many, and the place and reason of the first. Those of the log are in its dead letters."""
+
+    count: int = 0
+    first: str | None = None
+
+    def add(self, place: str, reason: str) -> None:
+        self.count += 1
+        self.first = self.first or f"{place}: {reason}"
+
+
 @dataclass(frozen=True)
 class Backfilled:
     """What a backfill wrote."""
@@ -36,6 +48,7 @@ class Backfilled:
     events: int
     plan: str
     path: Path
+    refusals: Refusals
 
 
 class Engine:
@@ -60,8 +73,10 @@ def from_log(
     yield from _tables(project, plan, inputs, merged(inputs, log_feeds(connection, readers(project, inputs), ranges), progress=progress))
 
 
-def from_files(project: Project, files: Mapping[str, Sequence[str]], progress: Progress = lambda events: None) -> Iterator[pa.Table]:
-    """Feature rows of files (JSONL, CSV, Parquet) by source, each source's files in the order of its log.
+def from_files(
+    project: Project, files: Mapping[str, Sequence[str]], refusals: Refusals, progress: Progress = lambda events: None
+) -> Iterator[pa.Table]:
+    """Feature rows of files (JSONL, CSV, Parquet) by source, each source's files in the order of its log. Adds what is refused.
 
     DriftlineError where the plan reads a source without a file.
     """
@@ -70,7 +85,7 @@ def from_files(project: Project, files: Mapping[str, Sequence[str]], progress: P
     check_files(inputs, files)
     by_topic = readers(project, inputs)
     feeds: dict[Slot, Iterator[Read]] = {
-        (reader.rank, 0): _file_feed(project, reader, files[reader.input.name]) for reader in by_topic.values()
+        (reader.rank, 0): _file_feed(project, reader, files[reader.input.name], refusals) for reader in by_topic.values()
     }
     yield from _tables(project, plan, inputs, merged(inputs, feeds, progress=progress))
 
@@ -109,7 +124,7 @@ def backfill(
     progress: Progress = lambda events: None,
 ) -> Backfilled:
     """All feature rows of the log, or of files, as one Parquet file; memory stays bounded however many there are."""
-    events = 0
+    events, refusals = 0, Refusals()
 
     def count(done: int) -> None:
         nonlocal events
@@ -117,13 +132,13 @@ def backfill(
         progress(done)
 
     if files is not None:
-        tables = from_files(project, files, count)
+        tables = from_files(project, files, refusals, count)
     elif connection is not None:
         tables = from_log(project, connection, progress=count)
     else:
         raise DriftlineError("A backfill reads the log or files; neither was given.")
     rows = write(tables, path)
-    return Backfilled(rows, events, plan_of(project).hash, path)
+    return Backfilled(rows, events, plan_of(project).hash, path, refusals)
 
 
 def _tables(project: Project, plan: Plan, inputs: Sequence[Input], order: Iterator[Taken]) -> Iterator[pa.Table]:
@@ -134,14 +149,18 @@ def _tables(project: Project, plan: Plan, inputs: Sequence[Input], order: Iterat
             yield table
 
 
-def _file_feed(project: Project, reader: Reader, files: Sequence[str]) -> Iterator[Read]:
+def _file_feed(project: Project, reader: Reader, files: Sequence[str], refusals: Refusals) -> Iterator[Read]:
     from streams.produce.reader import read_file
 
     offset = 0
     for file in files:
+        begin = offset
         for chunk in read_file(file, project.source(reader.input.name)):
             rows = len(chunk)
             offsets = np.arange(offset, offset + rows, dtype=np.int64)
             offset += rows
             records = Records(reader.input.topic, 0, offsets, chunk.times, chunk.keys, chunk.values, Headers.none(rows), offset)
-            yield reader.read(reader.decode(records), 0)
+            decoded = reader.decode(records)
+            for one in decoded.refused:
+                refusals.add(f"{file}, row {one.offset - begin + 1}", one.reason)
+            yield reader.read(decoded, 0)

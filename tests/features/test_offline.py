@@ -124,7 +124,12 @@ def test_a_backfill_from_the_log_and_from_files_gives_the_served_rows(project: P
         assert served[row["_partition"], row["_offset"]] == row
     one = tmp_path / "payments.jsonl"
     one.write_bytes(b"".join((value or b"") + b"\n" for value in payments(0, 300)))
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(payments(300, 1)[0] + b'\n{"at": "no time"}\n')
     two = tmp_path / "rates.jsonl"
     two.write_bytes(b"".join((value or b"") + b"\n" for value in rates(0, 40)))
-    written = backfill(project, tmp_path / "files.parquet", files={"payments": [str(one)], "rates": [str(two)]})
-    assert written.rows == 300
+    written = backfill(project, tmp_path / "files.parquet", files={"payments": [str(one), str(bad)], "rates": [str(two)]})
+    assert (written.rows, written.refusals.count) == (301, 1)
+    assert written.refusals.first is not None
+    assert written.refusals.first.startswith(f"{bad}, row 2: ")
+    assert " at" in written.refusals.first

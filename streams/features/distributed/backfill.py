@@ -14,13 +14,15 @@ import pyarrow as pa
 from connectors.flink.rest import ENDED, Rest
 from connectors.formats import json
 from connectors.kafka.admin import delete_topics, ensure_topics
+from connectors.kafka.columns import Records
 from connectors.kafka.consumer import ColumnarConsumer
 from connectors.kafka.producer import ColumnarProducer
 from streams.errors import BrokerError, DriftlineError
+from streams.events.dead_letters import DeadLetter, read
 from streams.events.decode import nothing
 from streams.features.distributed.order import DONE
 from streams.features.distributed.run import WATCH_S, folder_of, launch
-from streams.features.offline import Backfilled, Engine, check_files, write
+from streams.features.offline import Backfilled, Engine, Refusals, check_files, write
 from streams.features.step import inputs_of, plan_of
 from streams.project import Project
 from streams.supervisor.topics import wanted_topics
@@ -46,8 +48,7 @@ def backfill_on_flink(project: Project, path: Path, files: Mapping[str, Sequence
     ensure_topics(project.kafka(), wanted)
     folder = folder_of(project).with_name("flink-backfill") / side.prefix
     try:
-        if files is not None:
-            _send(side, files)
+        sent = _send(side, files) if files is not None else []
         job = job_plan(side if files is not None else project, project.kafka(), out=side, bounded=True)
         assert job.ends is not None
         events = sum(end - job.starts[slot] for slot, end in job.ends.items())
@@ -59,26 +60,41 @@ def backfill_on_flink(project: Project, path: Path, files: Mapping[str, Sequence
         _wait(side, rest, found.job)
         rest.stop(found.job, f"{checkpoints.rstrip('/')}/savepoints")  # commits what stands in the sinks
         rows = write(_tables(side, project), path)
-        return Backfilled(rows, events, plan_of(project).hash, path)
+        refused = _refused(side)
+        refusals = Refusals()
+        for one in refused if sent else ():
+            file, begin = next(
+                (file, begin) for topic, begin, file in reversed(sent) if topic == one.source.topic and begin <= one.source.offset
+            )
+            refusals.add(f"{file}, row {one.source.offset - begin + 1}", one.reason)
+        return Backfilled(rows, events - len(refused), plan_of(project).hash, path, refusals)
     finally:
         delete_topics(project.kafka(), wanted)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _send(side: Project, files: Mapping[str, Sequence[str]]) -> None:
-    """The files' rows into the side topics, each source's into its first partition, as a backfill of files has them."""
+def _send(side: Project, files: Mapping[str, Sequence[str]]) -> list[tuple[str, int, str]]:
+    """The files' rows into the side topics, each source's into its first partition, as a backfill of files has them.
+
+    Answers where each file begins: topic, offset, file.
+    """
     from streams.produce.reader import read_file
 
     check_files(inputs_of(side, plan_of(side)), files)
     producer = ColumnarProducer(side.kafka())
+    begins: list[tuple[str, int, str]] = []
     try:
         for name, paths in files.items():
+            offset = 0
             for file in paths:
+                begins.append((side.topic(name), offset, file))
                 for chunk in read_file(file, side.source(name)):
                     producer.send(side.topic(name), 0, chunk.times, chunk.keys, chunk.values)
+                    offset += len(chunk)
         producer.flush()
     finally:
         producer.close()
+    return begins
 
 
 def _wait(side: Project, rest: Rest, job: str) -> None:
@@ -123,13 +139,19 @@ def _keys(partitions: Int64, offsets: Int64, times: Int64, lateness: int) -> Int
 
 
 def _read(side: Project, schema: Schema) -> pa.Table:
-    topic = side.topic("features")
-    with ColumnarConsumer(side.kafka()) as consumer:
-        parts = [(topic, partition) for partition in consumer.partitions(topic)]
-        ends = consumer.end_offsets(parts)
-        log = LogReader(consumer, consumer.beginning_offsets(parts))
-        found = [json.decode(records.values, schema) for records in log.upto(ends)]
+    found = [json.decode(records.values, schema) for records in _written(side, "features")]
     refused = [reason for one in found for _, reason in one.errors]
     if refused:
         raise BrokerError(f"{len(refused)} feature rows of the backfill cannot be read back: {refused[0]}")
     return pa.concat_tables([one.table for one in found]) if found else pa.table({name: [] for name in schema})
+
+
+def _refused(side: Project) -> list[DeadLetter]:
+    return [read(value) for records in _written(side, "dead-letters") for value in records.values.to_list() if value is not None]
+
+
+def _written(side: Project, name: str) -> Iterator[Records]:
+    topic = side.topic(name)
+    with ColumnarConsumer(side.kafka()) as consumer:
+        parts = [(topic, partition) for partition in consumer.partitions(topic)]
+        yield from LogReader(consumer, consumer.beginning_offsets(parts)).upto(consumer.end_offsets(parts))
