@@ -6,12 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 import yaml
 
+from connectors.ports import free_port
 from streams.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +87,42 @@ def test_containers_are_bound_to_this_machine_and_run_commands_that_are_there() 
             assert service["build"]["target"] in targets
         if service.get("image") in ("driftline", "driftline-flink") and "entrypoint" not in service:
             assert service["command"][0] in root.commands, name  # type: ignore[attr-defined]
+
+
+def test_the_registry_of_the_containers_answers_to_the_name_they_call_it(tmp_path: Path) -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    registry = "registry.mlflow=http://mlflow:5000"
+    assert all(
+        registry in [*services[name].get("entrypoint", []), *services[name].get("command", [])]
+        for name in ("predictions", "loop", "dashboard")
+    )
+    port = free_port()
+    here = {"0.0.0.0": "127.0.0.1", "5000": str(port), "sqlite:////mlflow/mlflow.db": f"sqlite:///{tmp_path}/mlflow.db"}
+    command = [sys.executable, "-m", "mlflow", "server", *(here.get(one, one) for one in services["mlflow"]["command"])]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/search?max_results=1", headers={"Host": "mlflow:5000"}
+        )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(asked) as answer:
+                    assert answer.status == 200
+                break
+            except urllib.error.HTTPError as refused:  # it is up, and says no
+                pytest.fail(f"{refused}: {refused.read().decode()}")
+            except OSError:
+                assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()[-2000:]
+                time.sleep(0.2)
+    finally:
+        family = psutil.Process(server.pid).children(recursive=True)
+        server.terminate()
+        server.wait(20)
+        for one in family:
+            if one.is_running():
+                one.kill()
 
 
 def test_the_reference_is_what_the_commands_and_settings_say() -> None:
