@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 
 from connectors.ports import free_port
 from streams.cli import app
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "streams/templates/blank/README.md"]
@@ -105,17 +105,18 @@ def test_the_registry_of_the_containers_answers_to_the_name_they_call_it(tmp_pat
         asked = urllib.request.Request(
             f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/search?max_results=1", headers={"Host": "mlflow:5000"}
         )
-        deadline = time.monotonic() + 60
-        while True:
+
+        def answered() -> bool:
+            assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
             try:
                 with urllib.request.urlopen(asked) as answer:
-                    assert answer.status == 200
-                break
+                    return answer.status == 200
             except urllib.error.HTTPError as refused:  # it is up, and says no
                 pytest.fail(f"{refused}: {refused.read().decode()}")
             except OSError:
-                assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()[-2000:]
-                time.sleep(0.2)
+                return False
+
+        until(answered, 60)
     finally:
         family = psutil.Process(server.pid).children(recursive=True)
         server.terminate()

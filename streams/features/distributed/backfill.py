@@ -48,7 +48,7 @@ def backfill_on_flink(project: Project, path: Path, files: Mapping[str, Sequence
     ensure_topics(project.kafka(), wanted)
     folder = folder_of(project).with_name("flink-backfill") / side.prefix
     try:
-        sent = _send(side, files) if files is not None else []
+        begins = _send(side, files) if files is not None else []
         job = job_plan(side if files is not None else project, project.kafka(), out=side, bounded=True)
         assert job.ends is not None
         events = sum(end - job.starts[slot] for slot, end in job.ends.items())
@@ -61,13 +61,7 @@ def backfill_on_flink(project: Project, path: Path, files: Mapping[str, Sequence
         rest.stop(found.job, f"{checkpoints.rstrip('/')}/savepoints")  # commits what stands in the sinks
         rows = write(_tables(side, project), path)
         refused = _refused(side)
-        refusals = Refusals()
-        for one in refused if sent else ():
-            file, begin = next(
-                (file, begin) for topic, begin, file in reversed(sent) if topic == one.source.topic and begin <= one.source.offset
-            )
-            refusals.add(f"{file}, row {one.source.offset - begin + 1}", one.reason)
-        return Backfilled(rows, events - len(refused), plan_of(project).hash, path, refusals)
+        return Backfilled(rows, events - len(refused), plan_of(project).hash, path, _of_files(refused, begins))
     finally:
         delete_topics(project.kafka(), wanted)
         shutil.rmtree(folder, ignore_errors=True)
@@ -148,6 +142,18 @@ def _read(side: Project, schema: Schema) -> pa.Table:
 
 def _refused(side: Project) -> list[DeadLetter]:
     return [read(value) for records in _written(side, "dead-letters") for value in records.values.to_list() if value is not None]
+
+
+def _of_files(refused: list[DeadLetter], begins: list[tuple[str, int, str]]) -> Refusals:
+    """What was refused of files, each with its place there; none of a backfill of the log, where `begins` is empty."""
+    found = Refusals()
+    for letter in refused:
+        stood = letter.source
+        mine = [(begin, file) for topic, begin, file in begins if topic == stood.topic and begin <= stood.offset]
+        if mine:
+            begin, file = mine[-1]
+            found.add(f"{file}, row {stood.offset - begin + 1}", letter.reason)
+    return found
 
 
 def _written(side: Project, name: str) -> Iterator[Records]:
