@@ -100,8 +100,10 @@ def verdict(run: Run) -> str:
         return "there are no labelled rows to compare on."
     metric = str(comparison.get("metric", "log_loss")).replace("_", " ")
     between = f" (between {signed(low)} and {signed(high)})" if low is not None and high is not None else ""
-    word = "better" if difference > 0 else "worse"
-    return f"the challenger is {word} by {words.figure(abs(difference))} {metric}{between}."
+    amount = words.figure(abs(difference))
+    if amount == words.figure(0.0):
+        return f"the challenger is as good as the champion, their {metric} differs by less than .001{between}."
+    return f"the challenger is {'better' if difference > 0 else 'worse'} by {amount} {metric}{between}."
 
 
 def signed(value: float) -> str:

@@ -127,8 +127,13 @@ def build(connection: Connection, source: Source, named: Manifest) -> Dataset:
     if named.start is not None:
         wanted &= times >= named.start
     if "_plan" in rows.column_names and named.plan:
-        of_plan = pc.fill_null(pc.equal(rows.column("_plan"), named.plan), False).to_numpy()
-        wanted &= of_plan.astype(bool)
+        of_plan = pc.fill_null(pc.equal(rows.column("_plan"), named.plan), False).to_numpy().astype(bool)
+        if wanted.any() and not (wanted & of_plan).any():
+            raise RunError(
+                f"All {int(wanted.sum()):,} feature rows before the cut-off were made by an earlier features.sql, none by this one. "
+                "Retrain when rows of the new one have come and their labels are known."
+            )
+        wanted &= of_plan
     rows, times = rows.filter(pa.array(wanted)), times[wanted]
     known, known_at = _labels(connection, source, named)
     keys = rows.column(source.on).cast(pa.string())

@@ -157,6 +157,21 @@ def test_a_second_request_joins_the_run(log: Log, reader: Reader) -> None:
     assert run.states == [("requested", 1000, 0), ("building", 1000, 2000), ("training", 3000, None)]
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.02, "the challenger is better by .020 log loss."),
+        (-0.02, "the challenger is worse by .020 log loss."),
+        (-0.00049, "the challenger is as good as the champion, their log loss differs by less than .001."),
+        (0.0, "the challenger is as good as the champion, their log loss differs by less than .001."),
+        (-0.00051, "the challenger is worse by .001 log loss."),
+    ],
+)
+def test_a_difference_that_is_none_is_not_called_worse(value: float, said: str) -> None:
+    run = retraining.Run("a", 1, "waiting", {"comparison": {"metric": "log_loss", "difference": {"value": value}}}, [])
+    assert retraining.verdict(run) == said
+
+
 def test_a_sketchs_quantile_lies_within_its_bar() -> None:
     sketch = {"edges": [0.0, 1.0, 3.0], "counts": [10, 10]}
     assert quantile(sketch, 0.5) == 1.0

@@ -175,7 +175,7 @@ def test_rows_of_another_plan_are_not_trained_on(project: Project, connection: M
     sources = sources_of(project)
     features(connection, project, 5, "another")
     named = manifest(connection, sources.dataset, None, 100, sources.plan, "")
-    with pytest.raises(RunError, match="Of 0 feature rows before the cut-off none has a label"):
+    with pytest.raises(RunError, match=r"All 5 feature rows before the cut-off were made by an earlier features\.sql"):
         build(connection, sources.dataset, named)
 
 
