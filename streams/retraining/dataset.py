@@ -119,7 +119,7 @@ def _until(whole: OffsetRange, rows: pa.Table, end: int) -> OffsetRange:
 
 
 def build(connection: Connection, source: Source, named: Manifest) -> Dataset:
-    """The rows a manifest names. RunError when no labelled row is among them."""
+    """The rows a manifest names. RunError when no labelled row is among them, or all are of another plan."""
     schema = {**source.features, "_plan": Type.STRING}
     rows = log.table(connection, named.features, schema)
     times = rows.column(TIME).to_numpy()
@@ -127,13 +127,13 @@ def build(connection: Connection, source: Source, named: Manifest) -> Dataset:
     if named.start is not None:
         wanted &= times >= named.start
     if "_plan" in rows.column_names and named.plan:
-        of_plan = pc.fill_null(pc.equal(rows.column("_plan"), named.plan), False).to_numpy().astype(bool)
-        if wanted.any() and not (wanted & of_plan).any():
+        of_plan = wanted & pc.fill_null(pc.equal(rows.column("_plan"), named.plan), False).to_numpy().astype(bool)
+        if wanted.any() and not of_plan.any():
             raise RunError(
                 f"All {int(wanted.sum()):,} feature rows before the cut-off were made by an earlier features.sql, none by this one. "
                 "Retrain when rows of the new one have come and their labels are known."
             )
-        wanted &= of_plan
+        wanted = of_plan
     rows, times = rows.filter(pa.array(wanted)), times[wanted]
     known, known_at = _labels(connection, source, named)
     keys = rows.column(source.on).cast(pa.string())
