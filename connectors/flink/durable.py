@@ -22,7 +22,9 @@ KEYED = Types.ROW([Types.INT(), Types.PICKLED_BYTE_ARRAY()])  # what goes to a k
 
 
 class Core(Protocol):
-    """`receive` answers (stage, key, message); `snapshot` and `restore` carry the state over."""
+    """`receive` answers (stage, key, message); `snapshot` and `restore` carry the state over. `light`: a snapshot is smaller than a message."""
+
+    light: bool
 
     def receive(self, message: bytes) -> Sent: ...
 
@@ -113,13 +115,14 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
 
     def _keep(self, key: int, core: Core, message: bytes) -> None:
         """The log may grow to twice the snapshot, so that writing it costs little however large the state is."""
-        if self._logged[key] + len(message) < max(LOG_BYTES, 2 * self._whole[key]):
+        if not core.light and self._logged[key] + len(message) < max(LOG_BYTES, 2 * self._whole[key]):
             self._log.add(message)
             self._logged[key] += len(message)
             return
         snapshot = core.snapshot()
         self._snapshot.update(snapshot)
-        self._log.clear()
+        if self._logged[key]:
+            self._log.clear()
         self._logged[key], self._whole[key] = 0, len(snapshot)
 
     def _give(self, sent: list[tuple[str, int, bytes]]) -> Iterator[Any]:

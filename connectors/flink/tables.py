@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
 from pyflink.common import Row, Types
 from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment, TableResult
@@ -38,8 +37,9 @@ BATCH = Types.ROW_NAMED(["topic", "records"], [Types.STRING(), Types.OBJECT_ARRA
 
 def batch(topic: str, keys: Bytes, values: Bytes, times: Int64) -> Row:
     """Records of one topic as one element for `sink`. Keys may be null, values not; times in ms."""
-    columns = keys.to_arrow().fill_null(b""), pa.array(~keys.null), values.to_arrow(), pa.array(times)
-    return Row(topic, list(zip(*(column.to_pylist() for column in columns), strict=True)))
+    return Row(
+        topic, list(zip([key or b"" for key in keys.to_list()], (~keys.null).tolist(), values.to_list(), times.tolist(), strict=True))
+    )
 
 
 def sink(tables: StreamTableEnvironment, stream: DataStream, topics: list[str], kafka: Mapping[str, str], prefix: str) -> TableResult:

@@ -134,7 +134,11 @@ class Bytes:
         )
 
     def to_list(self) -> list[bytes | None]:
-        return [self[row] for row in range(len(self))]
+        whole, end = self.buffer.tobytes(), self.start + np.maximum(self.length, 0)
+        found: list[bytes | None] = [whole[first:last] for first, last in zip(self.start.tolist(), end.tolist(), strict=True)]
+        for row in np.flatnonzero(self.null).tolist():
+            found[row] = None
+        return found
 
 
 def _varint(buffer: UInt8, at: int) -> tuple[int, int]:

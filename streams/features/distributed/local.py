@@ -18,6 +18,8 @@ ARRIVE = "arrive"
 
 
 class Stage(Protocol):
+    light: bool
+
     def receive(self, message: bytes) -> Sent: ...
 
     def snapshot(self) -> bytes: ...

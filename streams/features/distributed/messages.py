@@ -15,6 +15,8 @@ from streams.types import Int64
 from streams.worker.merge import Frontier, Read, Slot
 
 ORDER, TASKS, ROWS, OUT = "order", "tasks", "rows", "out"  # the stages a message goes to
+COMPRESSED_FROM = 4096  # bytes
+_PLAIN, _COMPRESSED, _LZ4 = b"p", b"z", pa.Codec("lz4_raw")
 Sent = Iterator[tuple[str, int, bytes]]  # stage, key, message
 
 
@@ -101,11 +103,17 @@ class Written:
 
 
 def pack(message: Message | Written) -> bytes:
-    return pickle.dumps(message, protocol=5)
+    """Columns that travel or are kept are compressed to half: Flink copies each message some ten times on its way."""
+    data = pickle.dumps(message, protocol=5)
+    if len(data) < COMPRESSED_FROM or isinstance(message, Arrived | Written):  # these two stay in their process
+        return _PLAIN + data
+    body: bytes = _LZ4.compress(data, asbytes=True)
+    return _COMPRESSED + len(data).to_bytes(8, "big") + body
 
 
 def unpack(data: bytes) -> Message | Written:
     """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
-    found = pickle.loads(data)
+    body = memoryview(data)[1:]
+    found = pickle.loads(body if data[:1] == _PLAIN else _LZ4.decompress(body[8:], int.from_bytes(body[:8], "big")))
     assert isinstance(found, Arrived | Part | Tick | Turn | Base | Piece | Upto | Written)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from connectors.kafka.columns import Bytes, Headers, Records
 from streams.errors import FeatureError
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import Local
-from streams.features.distributed.messages import Arrived
+from streams.features.distributed.messages import Arrived, Piece, pack, unpack
 from streams.features.distributed.split import cut
 from streams.features.plan import compile_features
 from streams.features.program import Program
@@ -155,4 +156,18 @@ def test_where_on_a_joined_column_is_refused() -> None:
 
 
 def test_bytes_of_records_keep_nulls() -> None:
-    assert Bytes.of([b"a", None]).to_list() == [b"a", None]
+    found = Bytes.of([b"a", None, b"", b"bcd", None])
+    assert found.to_list() == [b"a", None, b"", b"bcd", None]
+    assert found.take(np.array([4, 3, 0])).to_list() == [None, b"bcd", b"a"]
+    assert Bytes.nulls(2).to_list() == [None, None] and Bytes.empty().to_list() == []
+
+
+@pytest.mark.parametrize("count", [3, 5_000])
+def test_a_message_is_the_same_after_its_way(count: int) -> None:
+    offsets = np.arange(count, dtype=np.int64)
+    table = pa.table({"a": pa.array(["x", None, "z"] * count).slice(0, count), "at": offsets})
+    message = pack(Piece(1, offsets, table, table.select([])))
+    found = unpack(message)
+    assert isinstance(found, Piece) and found.table.equals(table) and found.offsets.tolist() == offsets.tolist()
+    if count > 1000:
+        assert len(message) < table.nbytes + offsets.nbytes
