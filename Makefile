@@ -17,9 +17,8 @@ setup:  ## prepare .venv with the driftline command (a second call finds it read
 demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
 	$(BIN)/driftline demo
 
-test: setup  ## the tests: real Kafka, real Flink, real Chromium
-	@.ci/setup flink
-	@.ci/setup chromium
+test:  ## the tests: real Kafka, real Flink, real Chromium
+	@.ci/setup all
 	$(BIN)/python -m pytest -m "not flink and not long"
 	$(FLINK)/python -m pytest -m flink
 
