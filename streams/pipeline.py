@@ -11,7 +11,8 @@ from connectors.formats import json
 from connectors.formats.registry import ProjectSchemas, Registry, Schemas
 from streams.errors import ProjectError
 from streams.events.decode import Format
-from streams.project import Project, Source
+from streams.project import Project
+from streams.sections import Source
 from streams.sensors import Sensor
 from streams.settings import did_you_mean
 from streams.step import Input, Step

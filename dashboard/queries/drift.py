@@ -12,7 +12,7 @@ import pandas as pd
 from dashboard import words
 from dashboard.queries.head import condition
 from dashboard.queries.window import Window, frame, placed
-from streams.project import Drift as Rule
+from streams.sections import Drift as Rule
 
 
 @dataclass(frozen=True)

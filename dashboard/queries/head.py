@@ -10,7 +10,7 @@ from typing import Any, Literal
 import duckdb
 
 from dashboard import words
-from streams.project import Drift
+from streams.sections import Drift
 
 State = Literal["empty", "quiet", "watch", "alarm"]
 

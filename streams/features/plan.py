@@ -16,7 +16,7 @@ from streams.features.relation import Field
 from streams.features.scalar import Scalar
 from streams.features.spec import Store
 from streams.features.udf import Udfs
-from streams.project import Model
+from streams.sections import Model
 from streams.types import Schema, Type
 
 

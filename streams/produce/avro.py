@@ -17,7 +17,8 @@ from connectors.formats.registry import Registry
 from connectors.kafka.columns import Bytes
 from streams.errors import ProjectError
 from streams.produce.chunk import Bad, Chunk
-from streams.project import Project, Source
+from streams.project import Project
+from streams.sections import Source
 from streams.types import Type
 
 _PLAIN_ID = 1  # the id of the project's own schema, where there is no registry

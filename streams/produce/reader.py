@@ -22,7 +22,7 @@ from connectors.formats import json
 from connectors.kafka.columns import Bytes
 from streams.errors import DriftlineError
 from streams.produce.chunk import Bad, Chunk
-from streams.project import Source
+from streams.sections import Source
 from streams.settings import did_you_mean, duration_text
 from streams.types import Int64, Type
 

@@ -22,7 +22,8 @@ from streams.produce.merge import Feed, Flush, Merge
 from streams.produce.pace import AT_ONCE, TICK, Pace
 from streams.produce.reader import Start, read_file, size_of
 from streams.produce.replays import STDIN, Replay, begun, finished
-from streams.project import Project, Source
+from streams.project import Project
+from streams.sections import Source
 from streams.supervisor.topics import wanted_topics
 
 ON_BAD = ("send", "skip", "stop")

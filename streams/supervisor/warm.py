@@ -17,7 +17,8 @@ from streams import pipeline
 from streams.errors import DriftlineError
 from streams.produce.replays import Replay
 from streams.produce.send import send
-from streams.project import Project, Source, load_project
+from streams.project import Project, load_project
+from streams.sections import Source
 from streams.sensors import Meter
 from streams.supervisor.init import init
 from streams.supervisor.topics import make_topics

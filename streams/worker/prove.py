@@ -34,7 +34,8 @@ from streams.events.decode import WATERMARK
 from streams.events.redrive import records_of
 from streams.features.program import Program
 from streams.features.step import Features, plan_of, width
-from streams.project import Project, Source, load_project
+from streams.project import Project, load_project
+from streams.sections import Source
 from streams.supervisor.topics import make_topics
 from streams.types import Type
 from streams.worker.connection import KafkaConnection

@@ -22,7 +22,7 @@ from kafka.structs import TopicPartition
 from connectors.errors import CorruptBatchError, MessageFormatError
 from connectors.kafka import Bytes, Records
 from connectors.kafka import batches as wire
-from connectors.kafka.consumer import _PartitionRecords
+from connectors.kafka.partition import PartitionRecords
 
 TP = TopicPartition("events", 3)
 TEXT = st.one_of(st.none(), st.binary(max_size=12), st.binary(min_size=60, max_size=200))
@@ -117,7 +117,7 @@ def test_fetches_decode_as_kafka_python_does(log: Any, data: st.DataObject, size
     isolation = data.draw(st.sampled_from([IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED]))
     rows, after = drain(Fetcher.PartitionRecords, out, at, aborted, isolation, [10_000])
     # kafka-python goes back where the fetch ends before it was to begin, which no broker does
-    assert drain(_PartitionRecords, out, at, aborted, isolation, sizes) == (rows, max(after, at))
+    assert drain(PartitionRecords, out, at, aborted, isolation, sizes) == (rows, max(after, at))
 
 
 @given(
@@ -153,7 +153,7 @@ def test_batches_are_cut_and_encoded_as_kafka_python_reads_them(rows: Any, targe
 def test_older_message_formats_are_refused(magic: int) -> None:
     builder = LegacyRecordBatchBuilder(magic, 0, 1 << 20)
     builder.append(0, timestamp=1, key=b"k", value=b"v")
-    part = _PartitionRecords(0, TP, MemoryRecords(bytes(builder.build())))
+    part = PartitionRecords(0, TP, MemoryRecords(bytes(builder.build())))
     with pytest.raises(MessageFormatError, match=rf"events\[3\]@0: message format v{magic}, wished v2 \(Kafka 0.11 and later\)"):
         part.take(10)
 
@@ -173,14 +173,14 @@ def test_a_damaged_batch_is_named_and_can_be_passed_over(at: int) -> None:
     out, begin, end = three()
     damaged = bytearray(out)
     damaged[begin + at if at > 0 else end - 1] ^= 0xFF
-    part = _PartitionRecords(0, TP, MemoryRecords(bytes(damaged)))
+    part = PartitionRecords(0, TP, MemoryRecords(bytes(damaged)))
     assert [records.values.to_list() for records in part.take(100)] == [[b"v0", b"w0"]]
     assert part.next_fetch_offset == 2
     with pytest.raises(CorruptBatchError, match=r"events\[3\]@2: the record batch is damaged: its checksum differs") as met:
         part.take(100)
     assert met.value.after == 4
     assert not part  # asked again, it fetches again
-    part = _PartitionRecords(met.value.after, TP, MemoryRecords(out[end:]))
+    part = PartitionRecords(met.value.after, TP, MemoryRecords(out[end:]))
     assert [records.values.to_list() for records in part.take(100)] == [[b"v2", b"w2"]]
 
 
@@ -198,7 +198,7 @@ def test_no_damage_is_worse_than_an_error(data: st.DataObject) -> None:
     damaged = bytearray(out)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(17, len(out) - 1))] = data.draw(st.integers(0, 255))
-    part = _PartitionRecords(0, TP, MemoryRecords(bytes(damaged)), check_crcs=False, isolation_level=IsolationLevel.READ_COMMITTED)
+    part = PartitionRecords(0, TP, MemoryRecords(bytes(damaged)), check_crcs=False, isolation_level=IsolationLevel.READ_COMMITTED)
     try:
         while part:
             for records in part.take(100):
@@ -215,7 +215,7 @@ def test_parts_of_a_partition_join(batches: Any, data: st.DataObject) -> None:
     parts, wished, base = [], [], 0
     for rows in batches:
         body, following = build(Spec(rows), base)
-        records = _PartitionRecords(base, TP, MemoryRecords(body)).take(100)[0]
+        records = PartitionRecords(base, TP, MemoryRecords(body)).take(100)[0]
         first = data.draw(st.integers(0, len(rows)))
         last = data.draw(st.integers(first, len(rows)))
         parts.append(records.take(slice(first, last)))

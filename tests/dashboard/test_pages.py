@@ -14,7 +14,7 @@ from dashboard import desk
 from dashboard.pages import PAGES
 from dashboard.store.reader import Reader
 from streams.pipeline import STEPS
-from streams.project import Dashboard
+from streams.sections import Dashboard
 from tests.dashboard import world
 
 KINDS = ("empty", "running", "alarm", "failed")
