@@ -1,4 +1,6 @@
-"""Flink SQL, exactly once: three nested queries, since one SELECT may have one OVER window only. `python flink_sql.py BOOTSTRAP TOPIC OUT JAR CHECKPOINTS PARALLELISM`."""
+"""Flink SQL, exactly once: three nested queries, since one SELECT may have one OVER window only. `python flink_sql.py BOOTSTRAP TOPIC OUT JAR CHECKPOINTS PARALLELISM`.
+
+Sink and objects are set as in our own job on Flink."""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ bootstrap, topic, out, jar, checkpoints, parallelism = sys.argv[1:7]
 config = Configuration()
 for name, value in {
     "pipeline.jars": f"file://{jar}", "parallelism.default": parallelism, "execution.checkpointing.interval": "1s",
-    "execution.checkpointing.storage": "filesystem", "execution.checkpointing.dir": f"file://{checkpoints}",
+    "pipeline.object-reuse": "true", "execution.checkpointing.storage": "filesystem", "execution.checkpointing.dir": f"file://{checkpoints}",
 }.items():  # fmt: skip
     config.set_string(name, value)
 tables = TableEnvironment.create(EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(config).build())
@@ -26,7 +28,8 @@ types = ", ".join(f"{n} {'BIGINT' if n.startswith('count') else 'DOUBLE'}" for n
 tables.execute_sql(f"""
     CREATE TABLE features (i BIGINT, card STRING, paid_at BIGINT, {types})
     WITH ({kafka}, 'topic' = '{out}', 'key.format' = 'raw', 'key.fields' = 'card', 'sink.delivery-guarantee' = 'exactly-once',
-          'sink.transactional-id-prefix' = 'bench-{out}', 'properties.transaction.timeout.ms' = '600000')""")
+          'sink.transactional-id-prefix' = 'bench-{out}', 'properties.transaction.timeout.ms' = '600000',
+          'properties.linger.ms' = '100', 'properties.batch.size' = '524288')""")
 query = "payments"
 for w, span in (("1h", "'1' HOUR"), ("24h", "'1' DAY"), ("3d", "'3' DAY(2)")):
     over = f"(PARTITION BY card ORDER BY ts RANGE BETWEEN INTERVAL {span} PRECEDING AND CURRENT ROW)"
