@@ -22,9 +22,7 @@ KEYED = Types.ROW([Types.INT(), Types.PICKLED_BYTE_ARRAY()])  # what goes to a k
 
 
 class Core(Protocol):
-    """`receive` answers (stage, key, message); `snapshot` and `restore` carry the state over. `light`: a snapshot is smaller than a message."""
-
-    light: bool
+    """`receive` answers (stage, key, message); `snapshot` and `restore` carry the state over."""
 
     def receive(self, message: bytes) -> Sent: ...
 
@@ -62,6 +60,8 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
 
     Flink may leave the answers of the last bundle in a buffer until the next one, so a timer brings a next one.
     """
+
+    log_bytes = LOG_BYTES  # a log of fewer bytes is kept, however small the snapshot is
 
     def __init__(self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any]) -> None:
         self._make, self._out, self._write = make, out, write
@@ -115,7 +115,7 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
 
     def _keep(self, key: int, core: Core, message: bytes) -> None:
         """The log may grow to twice the snapshot, so that writing it costs little however large the state is."""
-        if not core.light and self._logged[key] + len(message) < max(LOG_BYTES, 2 * self._whole[key]):
+        if self._logged[key] + len(message) < max(self.log_bytes, 2 * self._whole[key]):
             self._log.add(message)
             self._logged[key] += len(message)
             return
@@ -165,8 +165,10 @@ class Reading(Clocked):
 
     `open_log(key, offset)`, made in the worker, opens it to go on from an offset (None: the first); what it answers gives, call by call, the
     next message and the offset after it, or None. It is asked by the clock and not by each element, so that none queue up in front of a
-    checkpoint's barrier.
+    checkpoint's barrier. Its messages are raw records and its core's state is small: no log of them is kept.
     """
+
+    log_bytes = 0
 
     def __init__(
         self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], open_log: Callable[[int, int | None], Callable[[], Any]]

@@ -24,8 +24,6 @@ META = (PARTITION, OFFSET, TIME)
 class Arrive:
     """One partition of one input. Its state is the running maximum of its event times."""
 
-    light = True
-
     def __init__(self, job: JobPlan, key: int) -> None:
         self._job, self._newest = job, NEVER
         self._base: Program | None = None

@@ -42,8 +42,6 @@ class _Waiting:
 
 
 class Assemble:
-    light = False
-
     def __init__(self, job: JobPlan, key: int) -> None:
         self._job, self._partition = job, key
         self._top = Program(job.cut.top)

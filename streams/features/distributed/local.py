@@ -18,8 +18,6 @@ ARRIVE = "arrive"
 
 
 class Stage(Protocol):
-    light: bool
-
     def receive(self, message: bytes) -> Sent: ...
 
     def snapshot(self) -> bytes: ...

@@ -25,8 +25,6 @@ Quiet = Callable[[Mapping[Slot, int]], set[Slot]]  # of partitions and how far e
 class Order:
     """One for the whole job. `reach` as the late ledger wants it."""
 
-    light = False
-
     def __init__(self, job: JobPlan, reach: Mapping[str, late.Reach] | None = None) -> None:
         self._job, self._reach = job, reach or {}
         self._merge = job.merge()

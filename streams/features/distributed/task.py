@@ -18,8 +18,6 @@ from streams.worker.merge import Merge, Slot
 class Bucket:
     """`key` is the task's bucket among all tasks' keys."""
 
-    light = False
-
     def __init__(self, job: JobPlan, key: int) -> None:
         self._job, self._task = job, key // job.buckets
         task = job.cut.tasks[self._task]
