@@ -42,11 +42,11 @@ def sent_to(stage: str, *streams: DataStream) -> list[DataStream]:
 
 def keyed(streams: list[DataStream]) -> KeyedStream:
     """Elements of type `KEYED`, by their key. `DataStream.key_by` would send every message through Python once more to ask for it."""
-    from pyflink.java_gateway import get_gateway
+    from connectors.flink.gateway import gateway
 
     stream = streams[0].union(*streams[1:]) if len(streams) > 1 else streams[0]
     key = Types.ROW([Types.INT()]).get_java_type_info()
-    by_key = stream._j_data_stream.keyBy(get_gateway().jvm.KeyByKeySelector(), key)
+    by_key = stream._j_data_stream.keyBy(gateway().jvm.KeyByKeySelector(), key)
     return KeyedStream(by_key, Types.PICKLED_BYTE_ARRAY(), stream)
 
 

