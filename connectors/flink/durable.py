@@ -13,8 +13,8 @@ from pyflink.common import Row, Types
 from pyflink.datastream import DataStream, KeyedProcessFunction, KeyedStream, OutputTag, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor, ValueState, ValueStateDescriptor
 
-Sent = Iterator[tuple[str, int, bytes]]
-LOG_BYTES = 4 << 20
+Sent = Iterator[tuple[str, int, Any]]
+LOG_BYTES = 4 << 20  # a log of fewer bytes is kept, however small the snapshot is
 TICK_MS = 100
 TURN_MS = 400  # few large turns: what is written can be seen with the next checkpoint only
 FLUSH_MS = 500
@@ -22,9 +22,9 @@ KEYED = Types.ROW([Types.INT(), Types.PICKLED_BYTE_ARRAY()])  # what goes to a k
 
 
 class Core(Protocol):
-    """`receive` answers (stage, key, message); `snapshot` and `restore` carry the state over."""
+    """`receive` answers (stage, key, message), where messages are bytes but for the last stage; `snapshot` and `restore` carry the state over."""
 
-    def receive(self, message: bytes) -> Sent: ...
+    def receive(self, message: Any) -> Sent: ...
 
     def snapshot(self) -> bytes: ...
 
@@ -61,9 +61,7 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
     Flink may leave the answers of the last bundle in a buffer until the next one, so a timer brings a next one.
     """
 
-    log_bytes = LOG_BYTES  # a log of fewer bytes is kept, however small the snapshot is
-
-    def __init__(self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any]) -> None:
+    def __init__(self, make: Callable[[int], Core], out: str, write: Callable[[Any], Any]) -> None:
         self._make, self._out, self._write = make, out, write
         self._waking: set[int] = set()
         self._cores: dict[int, Core] = {}
@@ -83,7 +81,7 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
         self._wake(key, context)
         yield from self._receive(key, message)
 
-    def _receive(self, key: int, message: bytes) -> Iterator[Any]:
+    def _receive(self, key: int, message: Any) -> Iterator[Any]:
         core = self._core(key)
         sent = list(core.receive(message))
         self._keep(key, core, message)
@@ -113,9 +111,9 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
             self._cores[key], self._logged[key], self._whole[key] = core, logged, len(snapshot or b"")
         return self._cores[key]
 
-    def _keep(self, key: int, core: Core, message: bytes) -> None:
+    def _keep(self, key: int, core: Core, message: Any) -> None:
         """The log may grow to twice the snapshot, so that writing it costs little however large the state is."""
-        if self._logged[key] + len(message) < max(self.log_bytes, 2 * self._whole[key]):
+        if self._logged[key] + len(message) < max(LOG_BYTES, 2 * self._whole[key]):
             self._log.add(message)
             self._logged[key] += len(message)
             return
@@ -125,7 +123,7 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
             self._log.clear()
         self._logged[key], self._whole[key] = 0, len(snapshot)
 
-    def _give(self, sent: list[tuple[str, int, bytes]]) -> Iterator[Any]:
+    def _give(self, sent: list[tuple[str, int, Any]]) -> Iterator[Any]:
         for stage, key, message in sent:
             if stage == self._out:
                 yield self._write(message)
@@ -168,14 +166,12 @@ class Reading(Clocked):
     checkpoint's barrier. Its messages are raw records and its core's state is small: no log of them is kept.
     """
 
-    log_bytes = 0
-
     def __init__(
-        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], open_log: Callable[[int, int | None], Callable[[], Any]]
+        self, make: Callable[[int], Core], out: str, write: Callable[[Any], Any], open_log: Callable[[int, int | None], Callable[[], Any]]
     ) -> None:
         super().__init__(make, out, write)
         self._open_log = open_log
-        self._logs: dict[int, Callable[[], tuple[bytes, int] | None]] = {}
+        self._logs: dict[int, Callable[[], tuple[Any, int] | None]] = {}
         self._offset: ValueState
 
     def open(self, context: RuntimeContext) -> None:
@@ -198,6 +194,9 @@ class Reading(Clocked):
             self._offset.update(offset)
             yield from self._receive(key, message)
 
+    def _keep(self, key: int, core: Core, message: Any) -> None:
+        self._snapshot.update(core.snapshot())
+
 
 class Deciding(Clocked):
     """A core that also has `tick(quiet)`, which answers a message to receive: it goes on by the wall clock.
@@ -206,7 +205,7 @@ class Deciding(Clocked):
     """
 
     def __init__(
-        self, make: Callable[[int], Core], out: str, write: Callable[[bytes], Any], quiet: Callable[[], Callable[[Any], Any]]
+        self, make: Callable[[int], Core], out: str, write: Callable[[Any], Any], quiet: Callable[[], Callable[[Any], Any]]
     ) -> None:
         super().__init__(make, out, write)
         self._make_quiet = quiet

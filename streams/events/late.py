@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from streams.events.decode import VALUE
 from streams.events.redrive import records_of
-from streams.types import OFFSET, PARTITION, TIME, Batch, Late, Output, Position
+from streams.types import OFFSET, PARTITION, TIME, Batch, Late, Output
 from streams.worker.connection import Connection
 
 Reach = Mapping[str, int | None]  # windows over an input by name, and how far each goes back (ms; None: without end)
@@ -23,31 +23,22 @@ def to_output(batch: Batch, late: Sequence[Late], topics: Mapping[str, str], rea
 
     A window misses an event that is `behind_ms` behind for that long, or for its own length where that is shorter.
     """
-    rows, places, times = [], [], []
+    rows: list[str] = []
+    places: list[str] = []
+    times: list[int] = []
     for one in late:
-        table = batch.tables[one.input]
-        found = (table.column(name).to_numpy()[one.rows] for name in (PARTITION, OFFSET, TIME))
-        for partition, offset, time, behind in zip(*found, one.behind_ms, strict=True):
-            place = Position(topics[one.input], int(partition), int(offset))
-            missed = {
-                name: int(behind) if length is None else min(int(behind), length) for name, length in reach.get(one.input, {}).items()
-            }
+        table, topic = batch.tables[one.input], topics[one.input]
+        windows = [(json.dumps(name), length) for name, length in reach.get(one.input, {}).items()]
+        found = (table.column(name).to_numpy()[one.rows].astype(np.int64).tolist() for name in (PARTITION, OFFSET, TIME))
+        for partition, offset, time, behind in zip(*found, one.behind_ms.tolist(), strict=True):
+            place = f"{topic}[{partition}]@{offset}"
+            missed = ",".join([f"{name}:{behind if length is None or behind < length else length}" for name, length in windows])
             rows.append(
-                json.dumps(
-                    {
-                        "place": str(place),
-                        "topic": place.topic,
-                        "partition": place.partition,
-                        "offset": place.offset,
-                        "time": int(time),
-                        "behind_ms": int(behind),
-                        "missed": missed,
-                        "at": at,
-                    }
-                )
+                f'{{"place":"{place}","topic":"{topic}","partition":{partition},"offset":{offset},'
+                f'"time":{time},"behind_ms":{behind},"missed":{{{missed}}},"at":{at}}}'
             )
-            places.append(str(place))
-            times.append(int(time))
+            places.append(place)
+            times.append(time)
     table = pa.table({VALUE: pa.array(rows, pa.string()), "place": pa.array(places, pa.string())})
     return Output(table, "place", np.zeros(len(rows), np.int32), np.array(times, np.int64))
 

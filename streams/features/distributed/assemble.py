@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from streams.features.distributed.arrive import written
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import OUT, Base, Piece, Sent, Upto, pack, unpack
+from streams.features.distributed.messages import OUT, Base, Piece, Sent, Upto, unpack
 from streams.features.distributed.split import ROWS
 from streams.features.program import Answer, Program
 from streams.features.step import feature_rows
@@ -112,7 +112,7 @@ class Assemble:
             whole = whole.append_column("_key", rows.table.column("_key"))
         times = rows.table.column(TIME).to_numpy()
         keys, values = encode(Output(whole, "_key" if keyed else None, np.zeros(len(times), np.int32), times))
-        yield OUT, 0, pack(written(self._job.topics["features"], keys, values, times))
+        yield OUT, 0, written(self._job.topics["features"], keys, values, times)
 
 
 def _of(piece: Piece, mine: np.ndarray) -> Piece:

@@ -10,7 +10,7 @@ from typing import Any
 from connectors.kafka.consumer import ColumnarConsumer
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import ARRIVE, STAGES
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Written
 from streams.project import Project
 from streams.worker.connection import Part
 from streams.worker.merge import Slot
@@ -63,18 +63,18 @@ class Log:
     job: JobPlan
     kafka: Mapping[str, Any]
 
-    def __call__(self, key: int, offset: int | None) -> Callable[[], tuple[bytes, int] | None]:
+    def __call__(self, key: int, offset: int | None) -> Callable[[], tuple[Arrived, int] | None]:
         rank, partition = divmod(key, PARTITIONS)
         part = self.job.inputs[rank].topic, partition
         consumer = ColumnarConsumer(dict(self.kafka))
         consumer.assign([part], {part: self.job.starts[rank, partition] if offset is None else offset})
 
-        def read() -> tuple[bytes, int] | None:
+        def read() -> tuple[Arrived, int] | None:
             polled = consumer.poll(0, READ_RECORDS)
             if not polled:
                 return None
             (records,) = polled
-            return pack(Arrived(rank, records.compact())), records.next_offset
+            return Arrived(rank, records), records.next_offset
 
         return read
 
@@ -135,11 +135,9 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> A
     return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java_settings(kafka), group)
 
 
-def _to_row(message: bytes) -> Any:
+def _to_row(found: Written) -> Any:
     from connectors.flink.tables import batch
 
-    found = unpack(message)
-    assert isinstance(found, Written)
     return batch(found.topic, found.keys, found.values, found.times)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.features.distributed.arrive import Arrive
 from streams.features.distributed.assemble import Assemble
 from streams.features.distributed.job_plan import JobPlan
-from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Sent, Written, pack, unpack
+from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Sent, Written
 from streams.features.distributed.order import Order
 from streams.features.distributed.task import Bucket
 
@@ -18,7 +18,7 @@ ARRIVE = "arrive"
 
 
 class Stage(Protocol):
-    def receive(self, message: bytes) -> Sent: ...
+    def receive(self, message: Any) -> Sent: ...
 
     def snapshot(self) -> bytes: ...
 
@@ -39,14 +39,14 @@ class Local:
     def __init__(self, job: JobPlan, seed: int = 0, restart: float = 0.0) -> None:
         self._job, self._draw, self._restart = job, random.Random(seed), restart
         self._stages: dict[tuple[str, int], Stage] = {}
-        self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[bytes]] = {}
+        self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[Any]] = {}
         self.written: list[Written] = []
 
     def run(self, found: Iterable[Arrived], *, ended: bool = True) -> list[Written]:
         """Deliver everything, then end (`ended` False: let the clock tick once more); what was written, in order."""
         for one in found:
             key = one.rank * 1024 + one.records.partition
-            self._post(("source", key), [(ARRIVE, key, pack(one))])
+            self._post(("source", key), [(ARRIVE, key, one)])
         self._deliver()
         order = self._stage((ORDER, 0))
         assert isinstance(order, Order)
@@ -68,12 +68,10 @@ class Local:
             if isinstance(stage, Order) and self._draw.random() < 0.5 and (tick := stage.tick(lambda reads: set())) is not None:
                 self._post(target, stage.receive(tick))
 
-    def _post(self, source: tuple[str, int], sent: Iterable[tuple[str, int, bytes]]) -> None:
+    def _post(self, source: tuple[str, int], sent: Iterable[tuple[str, int, Any]]) -> None:
         for stage, key, message in sent:
             if stage == OUT:
-                found = unpack(message)
-                assert isinstance(found, Written)
-                self.written.append(found)
+                self.written.append(message)
             else:
                 self._channels.setdefault((source, (stage, key)), deque()).append(message)
 

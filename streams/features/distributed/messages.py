@@ -17,12 +17,11 @@ from streams.worker.merge import Frontier, Read, Slot
 ORDER, TASKS, ROWS, OUT = "order", "tasks", "rows", "out"  # the stages a message goes to
 COMPRESSED_FROM = 4096  # bytes
 _PLAIN, _COMPRESSED, _LZ4 = b"p", b"z", pa.Codec("lz4_raw")
-Sent = Iterator[tuple[str, int, bytes]]  # stage, key, message
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """Raw records of one partition of input `rank`."""
+    """Raw records of one partition of input `rank`. The first stage reads them itself: they never travel."""
 
     rank: int
     records: Records
@@ -89,12 +88,12 @@ class Upto:
     offset: int
 
 
-Message = Arrived | Part | Tick | Turn | Base | Piece | Upto
+Message = Part | Tick | Turn | Base | Piece | Upto
 
 
 @dataclass(frozen=True)
 class Written:
-    """Records to be written to one topic."""
+    """Records to be written to one topic. It leaves the stages, and is no message between them."""
 
     topic: str
     keys: Bytes
@@ -102,18 +101,21 @@ class Written:
     times: Int64
 
 
-def pack(message: Message | Written) -> bytes:
+Sent = Iterator[tuple[str, int, bytes | Written]]  # stage, key, and the message, packed; what is written for the stage OUT
+
+
+def pack(message: Message) -> bytes:
     """Columns that travel or are kept are compressed to half: Flink copies each message some ten times on its way."""
     data = pickle.dumps(message, protocol=5)
-    if len(data) < COMPRESSED_FROM or isinstance(message, Arrived | Written):  # these two stay in their process
+    if len(data) < COMPRESSED_FROM:
         return _PLAIN + data
     body: bytes = _LZ4.compress(data, asbytes=True)
     return _COMPRESSED + len(data).to_bytes(8, "big") + body
 
 
-def unpack(data: bytes) -> Message | Written:
+def unpack(data: bytes) -> Message:
     """Inverse of `pack`; only for what the job's own stages and checkpoints hold."""
     body = memoryview(data)[1:]
     found = pickle.loads(body if data[:1] == _PLAIN else _LZ4.decompress(body[8:], int.from_bytes(body[:8], "big")))
-    assert isinstance(found, Arrived | Part | Tick | Turn | Base | Piece | Upto | Written)
+    assert isinstance(found, Part | Tick | Turn | Base | Piece | Upto)
     return found

@@ -39,11 +39,7 @@ class Order:
             yield from self._turn(set(found.idle), found.at)
             if found.done:
                 self._done = True
-                yield (
-                    OUT,
-                    0,
-                    pack(written(self._job.topics["commits"], Bytes.of([DONE]), Bytes.of([b"{}"]), np.array([found.at], np.int64))),
-                )
+                yield OUT, 0, written(self._job.topics["commits"], Bytes.of([DONE]), Bytes.of([b"{}"]), np.array([found.at], np.int64))
         else:
             assert isinstance(found, Part)
             self._merge.add(found.read)
@@ -95,13 +91,13 @@ class Order:
         )
         self._ahead = []
         record = Bytes.of([commit.to_json().encode()])
-        yield OUT, 0, pack(written(self._job.topics["commits"], Bytes.of([b"features"]), record, np.array([now], np.int64)))
+        yield OUT, 0, written(self._job.topics["commits"], Bytes.of([b"features"]), record, np.array([now], np.int64))
         yield from self._late(taken, now)
 
     def _late(self, taken: Taken, now: int) -> Sent:
         if taken.late:
             output = late.to_output(taken.batch, taken.late, {one.name: one.topic for one in self._job.inputs}, self._reach, now)
-            yield OUT, 0, pack(written(self._job.topics["late"], *encode(output), output.time))
+            yield OUT, 0, written(self._job.topics["late"], *encode(output), output.time)
 
     def _topic(self, slot: Slot) -> str:
         return self._job.inputs[slot[0]].topic
