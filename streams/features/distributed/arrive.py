@@ -53,8 +53,7 @@ class Arrive:
         lateness = self._job.inputs[read.rank].lateness
         keyed = place(read.times, read.is_row, self._newest, lateness)
         ahead = tuple(one.offset for one in decoded.refused if one.by_clock)
-        meta = read.table.select(META)
-        yield ORDER, 0, pack(Part(read.rank, read.partition, meta, read.offsets, read.times, read.is_row, read.next_offset, ahead))
+        yield ORDER, 0, pack(Part(read.rank, read.partition, {}, read.offsets, read.times, read.is_row, read.next_offset, ahead))
         for task, one in enumerate(self._job.cut.tasks):
             if name in one.plan.sources:
                 yield from self._to_buckets(task, name, read, keyed.before, keyed.newest)
@@ -78,14 +77,15 @@ class Arrive:
             program = self._routes.setdefault((task, name), Program(routes[name]))
             answer = program.process(_alone(name, read.table))
             rows, buckets = answer.index, bucket_of(answer.table, self._job.buckets)
-        columns = self._job.task_columns(task, name)
-        asked = read.table.select([column for column in read.table.column_names if column in columns])
+        asked = self._job.task_columns(task, name)
+        columns = {column: read.table.column(column) for column in read.table.column_names if column in asked}
         row_times = read.times[read.is_row]
         for bucket, key in enumerate(keys):
             mine = rows[buckets == bucket]
             times, is_row = _times(row_times[mine], before[mine], newest)
-            table = asked.take(pa.array(mine)) if len(mine) < asked.num_rows else asked
-            yield TASKS, key, pack(Part(read.rank, read.partition, table, read.offsets[mine], times, is_row, read.next_offset))
+            picked = None if len(mine) == read.table.num_rows else pa.array(mine)
+            found = columns if picked is None else {column: values.take(picked) for column, values in columns.items()}
+            yield TASKS, key, pack(Part(read.rank, read.partition, found, read.offsets[mine], times, is_row, read.next_offset))
 
 
 def _times(times: Int64, before: Int64, newest: int) -> tuple[Int64, np.ndarray]:
@@ -108,4 +108,4 @@ def _alone(name: str, table: pa.Table) -> Batch:
 
 
 def written(topic: str, keys: Bytes | None, values: Bytes, times: Int64) -> Written:
-    return Written(topic, Bytes.nulls(len(values)) if keys is None else keys.compact(), values.compact(), times)
+    return Written(topic, Bytes.nulls(len(values)) if keys is None else keys, values, times)

@@ -50,9 +50,9 @@ class JobPlan:
         return merge
 
     def task_columns(self, task: int, table: str) -> frozenset[str]:
-        """The columns of an input that a task reads, its places included."""
+        """The columns of an input that a task reads, without the meta columns."""
         scans = (node for node in walk(self.cut.tasks[task].plan.root) if isinstance(node, Scan) and node.table == table)
-        return frozenset({PARTITION, OFFSET, TIME}).union(*({f.name for f in node.fields} for node in scans))
+        return frozenset().union(*({f.name for f in node.fields} for node in scans)) - {PARTITION, OFFSET, TIME}
 
     def task_keys(self, task: int) -> range:
         """The keys of a task's buckets among all tasks' keys."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from connectors.kafka.columns import Bytes, Records
-from streams.types import Int64
+from streams.types import OFFSET, PARTITION, TIME, Int64
 from streams.worker.merge import Frontier, Read, Slot
 
 ORDER, TASKS, ROWS, OUT = "order", "tasks", "rows", "out"  # the stages a message goes to
@@ -29,11 +29,14 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one partition, or only how far it has come. `ahead`: offsets refused for the wall clock's sake."""
+    """Rows of one partition, or only how far it has come. `ahead`: offsets refused for the wall clock's sake.
+
+    `columns` are without the meta columns, which `read` makes of the others.
+    """
 
     rank: int
     partition: int
-    table: pa.Table
+    columns: Mapping[str, pa.ChunkedArray]
     offsets: Int64
     times: Int64
     is_row: npt.NDArray[np.bool_]
@@ -42,7 +45,9 @@ class Part:
 
     @property
     def read(self) -> Read:
-        return Read(self.rank, self.partition, self.table, self.offsets, self.times, self.is_row, self.next_offset)
+        partitions = pa.array(np.full(len(self.offsets), self.partition, np.int32))
+        table = pa.table({**self.columns, PARTITION: partitions, OFFSET: self.offsets, TIME: self.times[self.is_row]})
+        return Read(self.rank, self.partition, table, self.offsets, self.times, self.is_row, self.next_offset)
 
 
 @dataclass(frozen=True)
