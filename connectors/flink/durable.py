@@ -13,7 +13,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import DataStream, KeyedProcessFunction, KeyedStream, OutputTag, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor, ValueState, ValueStateDescriptor
 
-from connectors.flink.orphan import end_with_parent
+from connectors.flink.orphan import end_with_java
 
 Sent = Iterator[tuple[str, int, Any]]
 LOG_BYTES = 4 << 20  # a log of fewer bytes is kept, however small the snapshot is
@@ -74,7 +74,7 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
         self._log: ListState
 
     def open(self, context: RuntimeContext) -> None:
-        end_with_parent()
+        end_with_java()
         self._cores, self._logged, self._waking = {}, {}, set()
         self._snapshot = context.get_state(ValueStateDescriptor("snapshot", Types.PICKLED_BYTE_ARRAY()))
         self._log = context.get_list_state(ListStateDescriptor("log", Types.PICKLED_BYTE_ARRAY()))
