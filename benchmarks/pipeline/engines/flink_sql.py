@@ -1,6 +1,6 @@
 """Flink SQL, exactly once: three nested queries, since one SELECT may have one OVER window only. `python flink_sql.py BOOTSTRAP TOPIC OUT JAR CHECKPOINTS PARALLELISM`.
 
-Sink and objects are set as in our own job on Flink."""
+JVM, sink and objects are set as in our own job on Flink."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pyflink.common import Configuration
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from benchmarks.pipeline.windows import LATE_MS
+from connectors.flink.gateway import gateway
 
+gateway()
 bootstrap, topic, out, jar, checkpoints, parallelism = sys.argv[1:7]
 config = Configuration()
 for name, value in {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.errors import KafkaError
 
+from connectors.flink.gateway import ended
 from connectors.flink.rest import ENDED, Job, Rest
 from connectors.kafka.consumer import ColumnarConsumer
 from connectors.ports import free_port
@@ -133,8 +134,6 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
     Raises BrokerError when the job has failed for good.
     """
     stopping = threading.Event()
-
-    from connectors.flink.gateway import ended
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
