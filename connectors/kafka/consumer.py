@@ -15,11 +15,13 @@ from connectors.kafka import seams
 from connectors.kafka import settings as _settings
 from connectors.kafka.columns import Records
 from connectors.kafka.partition import PartitionRecords
+from connectors.kafka.transport import Selector, read_large_pieces
 from streams.errors import BrokerError
 
 __all__ = ["ColumnarConsumer"]
 
 assert seams  # imported for its check
+read_large_pieces()
 TopicPart = tuple[str, int]
 OFFSET_ATTEMPTS = 20
 
@@ -35,6 +37,7 @@ class ColumnarConsumer:
         options = {
             "fetch_max_wait_ms": 100,
             "metrics_enabled": False,
+            "selector": Selector,
             "fetch_max_bytes": 16 << 20,
             "max_partition_fetch_bytes": 8 << 20,
             **_settings.client(settings, *_settings.CONSUMER),
@@ -128,11 +131,6 @@ class ColumnarConsumer:
         """The offset after the last record (read_committed: after the last that belongs to no open transaction)."""
         chosen = [tuple(tp) for tp in self._consumer.assignment()] if partitions is None else partitions
         return self._offsets(self._consumer.end_offsets, chosen)
-
-    def known_ends(self) -> dict[TopicPart, int]:
-        """The ends as the last fetch of each partition reported them: no request, may be old; high watermarks, not stable ones."""
-        ends = {tuple(tp): self._consumer.highwater(tp) for tp in self._consumer.assignment()}
-        return {part: end for part, end in ends.items() if end is not None}
 
     def offsets_at(self, times: Mapping[TopicPart, int]) -> dict[TopicPart, int]:
         """The first offset whose record timestamp (ms) is at or past the given one; the end where there is none."""

@@ -21,9 +21,11 @@ from connectors.kafka import batches as wire
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
 from connectors.kafka.admin import admin, topic_config, transaction_version
-from connectors.kafka.columns import Bytes
+from connectors.kafka.buffers import Buffers
+from connectors.kafka.columns import Bytes, UInt8
 from connectors.kafka.consumer import TopicPart, _unreachable
 from connectors.kafka.transactions import speak
+from connectors.kafka.transport import Selector
 from streams.errors import BrokerError
 from streams.types import Int64
 
@@ -62,7 +64,8 @@ class ColumnarProducer:
         self._timeout_s = int(settings.get("delivery_timeout_ms", 120_000)) / 1000 + 10
         self._limits: dict[str, int] = {}
         self._partitions: dict[str, set[int]] = {}
-        self._sent: deque[tuple[ProducerBatch, int]] = deque()
+        self._sent: deque[tuple[ProducerBatch, int, UInt8]] = deque()
+        self._buffers = Buffers(self._max_pending)
         self._pending_bytes = 0
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
@@ -119,12 +122,12 @@ class ColumnarProducer:
             body = int(
                 np.maximum(keys.length[first:last], 0).sum() + np.maximum(values.length[first:last], 0).sum() + head_len[first:last].sum()
             )
-            out = np.empty(wire.HEADER + body + 36 * (last - first), np.uint8)
+            out = self._buffers.take(wire.HEADER + body + 36 * (last - first))
             end, newest = wire.encode(
                 out, wire.HEADER, timestamps, keys.buffer, keys.start, keys.length, values.buffer, values.start, values.length,
                 heads, head_at, head_len, first, last,
             )  # fmt: skip
-            self._hand_over(tp, bytearray(out[:end].data), last - first, int(timestamps[first]), int(newest))
+            self._hand_over(tp, out, int(end), last - first, int(timestamps[first]), int(newest))
 
     def flush(self) -> None:
         """Wait until everything sent is written; ProduceError names what was not, and why."""
@@ -228,6 +231,7 @@ class ColumnarProducer:
         options = {
             "linger_ms": 0,
             "metrics_enabled": False,
+            "selector": Selector,
             # also what the sender sleeps when the broker is still ending the transaction before: 20 ms here is 20 ms a commit
             "retry_backoff_ms": 5,
             "max_request_size": 16 << 20,
@@ -292,12 +296,13 @@ class ColumnarProducer:
                 raise BrokerError(f"{topic} has no partition {partition}, only {sorted(self._partitions[topic])}")
         return self._limits[topic]
 
-    def _hand_over(self, tp: TopicPartition, body: bytearray, count: int, first: int, newest: int) -> None:
-        self._wait(max(self._max_pending - len(body), 0))
+    def _hand_over(self, tp: TopicPartition, out: UInt8, size: int, count: int, first: int, newest: int) -> None:
+        self._wait(max(self._max_pending - size, 0))
         producer = self._producer
-        records = MemoryRecordsBuilder(2, producer.config["compression_attrs"], len(body))
+        records = MemoryRecordsBuilder(2, producer.config["compression_attrs"], size)
         builder = records._builder
-        builder._buffer = body
+        # kafka-python puts a compressed batch back in place, which takes an array that can shrink
+        builder._buffer = bytearray(out[:size].data) if producer.config["compression_attrs"] else out[:size].data
         builder._num_records = records._next_offset = count
         builder._last_offset = count - 1
         builder._first_timestamp, builder._max_timestamp = first, newest
@@ -311,8 +316,8 @@ class ColumnarProducer:
         with accumulator._tp_lock(tp):
             accumulator._batches[tp].append(batch)
             accumulator._incomplete.add(batch)
-        self._sent.append((batch, len(body)))
-        self._pending_bytes += len(body)
+        self._sent.append((batch, size, out))
+        self._pending_bytes += size
         if self._pending_bytes > SMALL or not self._open:  # little of it travels in one request, when the caller waits for it
             producer._sender.wakeup()
 
@@ -328,7 +333,7 @@ class ColumnarProducer:
         if self._pending_bytes > pending:
             self._producer._sender.wakeup()
         while self._sent and (self._pending_bytes > pending or self._sent[0][0].is_done):
-            batch, size = self._sent[0]
+            batch, size, out = self._sent[0]
             while not batch.produce_future.wait(0.2):
                 if raising and self._open and self._producer._transaction_manager._current_state == TransactionState.READY:
                     self._torn = True
@@ -345,7 +350,9 @@ class ColumnarProducer:
             self._sent.popleft()
             self._pending_bytes -= size
             _, _, wrong = batch.produce_future.value
-            if wrong is not None:
+            if wrong is None:
+                self._buffers.give(out)
+            else:
                 self._torn = True
                 self._failures.append((batch.topic_partition, batch.record_count, wrong(0)))
                 self._limits.pop(batch.topic_partition.topic, None)  # it may have been lowered: ask again

@@ -14,6 +14,7 @@ from typing import Any
 import kafka
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.net.transport import KafkaTCPTransport
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
@@ -47,6 +48,7 @@ SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         ),
     ),
     (Fetcher.PartitionRecords, "take", ("self", "n")),
+    (KafkaTCPTransport, "_sock_recv", ("self",)),
     (Fetcher.PartitionRecords, "drain", ("self",)),
     (Fetcher.PartitionRecords, "_unpack_records", ("self", "tp", "records", "key_deserializer", "value_deserializer")),
     (Fetcher.PartitionRecords, "_maybe_raise_next_inline_exception", ("self",)),

@@ -18,7 +18,7 @@ from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
 
 LINGER_S, FEW = 0.004, 1_000
-QUIET_MS = 20  # at most so often the broker is asked for the ends of quiet partitions
+QUIET_S, BUSY_S = 0.02, 0.2  # at most so often the broker is asked for the ends of quiet partitions; the latter under load
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ class Fetch:
                         continue
                 found = self._poll(10 if self._blocked.is_set() or paused else 100)
                 quiet = [part for part in self._parts if part not in self._caught_up]
-                if quiet and (not found or self._blocked.is_set()) and self._clock() - asked >= QUIET_MS / 1000:
+                pause = BUSY_S if found >= FEW else QUIET_S
+                if quiet and (not found or self._blocked.is_set()) and self._clock() - asked >= pause:
                     self._look(quiet)
                     asked = self._clock()
         except BaseException as error:  # whatever stops the thread is raised where the rows are taken
@@ -149,12 +150,12 @@ class Fetch:
                 self._failure = error
                 self._room.notify_all()
 
-    def _poll(self, timeout_ms: int) -> bool:
+    def _poll(self, timeout_ms: int) -> int:
         try:
             polled = self._consumer.poll(timeout_ms, self._poll_records)
         except CorruptBatchError as error:
             self._pass_over(error)
-            return True
+            return 1
         found = []
         for records in polled:
             part = (records.topic, records.partition)
@@ -164,9 +165,10 @@ class Fetch:
         self._put(found)
         for part in self._caught_up:  # a transaction that wrote nothing here has ended with a record that nobody is given
             self._at[part] = max(self._at[part], self._consumer.position(part))
-        if found and sum(one.records for one in found) < FEW:
+        count = sum(max(one.records, 1) for one in found)
+        if 0 < count < FEW:
             self._stopping.wait(LINGER_S)  # a fetch costs the same with few records: the next one finds more
-        return bool(found)
+        return count
 
     def _pass_over(self, error: CorruptBatchError) -> None:
         """A damaged batch cannot be read again, so it is refused as one and the stream goes on behind it."""

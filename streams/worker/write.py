@@ -1,4 +1,5 @@
-"""Writing behind in a thread: outputs are encoded, sent, and committed with the positions, one transaction a commit.
+"""Writing behind in two threads: one encodes the outputs, the other sends them and commits them with the positions, one transaction a
+commit.
 
 The step works on the next batch meanwhile. Commits follow each other in order; the first failure stops all that come after it.
 """
@@ -9,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +43,15 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A commit whose outputs are encoded: keys and values of each topic."""
+
+    work: Work
+    outputs: Outputs
+    records: Mapping[str, tuple[Bytes | None, Bytes]]
+
+
+@dataclass(frozen=True)
 class Topics:
     commits: str
     dead_letters: str
@@ -54,14 +65,16 @@ class Write:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
         self._exactly_once, self._sensor = exactly_once, sensor
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
+        self._encoded: queue.Queue[Encoded | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
         self._begun = 0  # commits handed over that are not visible yet
         self._change = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self, name: str = "write") -> None:
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        for target, part in ((self._encode, "encode"), (self._run, "commit")):
+            self._threads.append(threading.Thread(target=target, name=f"{name}-{part}", daemon=True))
+            self._threads[-1].start()
 
     def put(self, work: Work, stopping: threading.Event | None = None) -> None:
         """Hand over a commit; waits while another one waits. Raises what made an earlier one fail."""
@@ -74,7 +87,7 @@ class Write:
                 return
             except queue.Full:
                 self.check()
-                if stopping is not None and stopping.is_set() and not (self._thread and self._thread.is_alive()):
+                if stopping is not None and stopping.is_set() and not self._is_alive:
                     return
 
     @property
@@ -99,39 +112,65 @@ class Write:
             raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
 
     def stop(self) -> None:
-        """End the thread; what is handed over and not begun is dropped."""
-        if self._thread is not None and self._thread.is_alive():
-            while True:
-                try:
-                    self._queue.put(None, timeout=0.1)
-                    break
-                except queue.Full:
-                    if not self._thread.is_alive():
-                        break
-            self._thread.join(timeout=60)
+        """End the threads; after a failure what is handed over is dropped."""
+        while self._is_alive:
+            try:
+                self._queue.put(None, timeout=0.1)
+                break
+            except queue.Full:
+                continue
+        for thread in self._threads:
+            thread.join(timeout=60)
         self._producer.close()
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._failure is None and any(thread.is_alive() for thread in self._threads)
+
+    def _encode(self) -> None:
+        try:
+            while self._failure is None and (work := self._queue.get()) is not None:
+                outputs = dict(work.outputs)
+                if work.refused:
+                    outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
+                self._pass_on(Encoded(work, outputs, {topic: encode(output) for topic, output in outputs.items()}))
+            self._pass_on(None)
+        except BaseException as error:
+            self._fail(error)
+
+    def _pass_on(self, one: Encoded | None) -> None:
+        while self._failure is None:
+            try:
+                self._encoded.put(one, timeout=0.2)
+                return
+            except queue.Full:
+                continue
 
     def _run(self) -> None:
         try:
-            while (work := self._queue.get()) is not None:
-                self._commit(work)
+            while self._failure is None and (one := self._encoded.get()) is not None:
+                self._commit(one)
                 with self._change:
                     self._begun -= 1
                     self._change.notify_all()
-        except BaseException as error:  # raised again where the next commit is handed over
-            with self._change:
-                self._failure = error
-                self._change.notify_all()
+        except BaseException as error:
+            self._fail(error)
 
-    def _commit(self, work: Work) -> None:
-        outputs = dict(work.outputs)
-        if work.refused:
-            outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
+    def _fail(self, error: BaseException) -> None:
+        """Both threads end; the error is raised again where the next commit is handed over."""
+        with self._change:
+            self._failure = self._failure or error
+            self._change.notify_all()
+        for line in (self._queue, self._encoded):
+            with suppress(queue.Full):  # who does not wait here finds the failure at the next turn
+                line.put_nowait(None)
+
+    def _commit(self, one: Encoded) -> None:
+        work, outputs = one.work, one.outputs
         begun = time.perf_counter()
         if self._exactly_once:
             self._producer.begin()
-        encoded = {topic: encode(output) for topic, output in outputs.items()}
-        for topic, (keys, values) in encoded.items():
+        for topic, (keys, values) in one.records.items():
             try:
                 send(self._producer, topic, outputs[topic], keys, values)
             except MessageTooLargeError:
