@@ -83,7 +83,7 @@ def versions() -> Mapping[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flink", description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000, help="payments of the backlog")
-    parser.add_argument("--peer-events", type=int, default=600_000, help="of Flink SQL's, which is slower; 0 leaves it out")
+    parser.add_argument("--peer-events", type=int, help="of Flink SQL's; the same when not given, 0 leaves it out")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which one run is given up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -91,7 +91,11 @@ def main() -> int:
         broker = EmbeddedBroker(Path(folder))
         setting = Setting(broker.start(), ROOT / ".driftline" / "bench", options.limit)
         try:
-            found = {"parallelism": PARALLELISM, **measured(setting, options.events, options.peer_events), "versions": versions()}
+            found = {
+                "parallelism": PARALLELISM,
+                **measured(setting, options.events, options.events if options.peer_events is None else options.peer_events),
+                "versions": versions(),
+            }
         finally:
             broker.stop()
     if options.json:
