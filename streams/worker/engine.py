@@ -1,6 +1,6 @@
 """The engine that drives a step: poll, decode, merge, process, write, commit. Every record exactly once, in the order of the log.
 
-Three threads overlap: reading ahead (fetch.py), the step's work (this one), writing behind (write.py). In between stand bounded
+Four threads overlap: reading ahead (fetch.py), the step's work (this one), writing behind in two (write.py). In between stand bounded
 buffers, so that memory is bounded and a slow part slows the others down. With little to do a batch is what has come meanwhile, and
 transactions go back to back; with much to do it grows to `batch_rows`.
 """
