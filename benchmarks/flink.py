@@ -87,15 +87,12 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=300, help="seconds after which one run is given up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    peer_events = options.events if options.peer_events is None else options.peer_events
     with tempfile.TemporaryDirectory(prefix="driftline-bench-broker-") as folder:
         broker = EmbeddedBroker(Path(folder))
         setting = Setting(broker.start(), ROOT / ".driftline" / "bench", options.limit)
         try:
-            found = {
-                "parallelism": PARALLELISM,
-                **measured(setting, options.events, options.events if options.peer_events is None else options.peer_events),
-                "versions": versions(),
-            }
+            found = {"parallelism": PARALLELISM, **measured(setting, options.events, peer_events), "versions": versions()}
         finally:
             broker.stop()
     if options.json:

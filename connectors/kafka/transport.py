@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import selectors
 from typing import Any
 
 import kafka.errors
 from kafka.net.transport import KafkaTCPTransport
 
-log = logging.getLogger(__name__)
 PIECE = 256 << 10  # bytes
 
 
@@ -25,19 +23,21 @@ class Selector(selectors.DefaultSelector):  # type: ignore[misc,unused-ignore,va
 def _receive(self: KafkaTCPTransport) -> tuple[bytes, Exception | None]:
     """All that has come, and what ended the connection; as the method it stands in for."""
     pieces: list[bytes] = []
+    ended = None
     while True:
         try:
             piece = self._sock.recv(PIECE)
         except (BlockingIOError, InterruptedError):
-            return b"".join(pieces), None
-        except Exception as error:
-            log.warning("%s: reading from the network failed: %s", self, error)
-            return b"".join(pieces), kafka.errors.KafkaConnectionError(error)
-        if not piece:
-            return b"".join(pieces), kafka.errors.KafkaConnectionError("the broker has closed the connection")
+            break
+        except OSError as error:
+            ended = kafka.errors.KafkaConnectionError(error)
+            break
         pieces.append(piece)
+        if not piece:
+            ended = kafka.errors.KafkaConnectionError("the broker has closed the connection")
         if len(piece) < PIECE:  # nothing more is there; asking would only be told so
-            return b"".join(pieces), None
+            break
+    return b"".join(pieces), ended
 
 
 def read_large_pieces() -> None:

@@ -291,7 +291,7 @@ class Worker:
         work = Work(
             commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit), self._marked_parts
         )
-        self._write.put(work, self._stopping)
+        self._write.put(work)
         self._committed_at = time.monotonic()
 
     def _snapshot_due(self, commit: Commit) -> Callable[[], None]:

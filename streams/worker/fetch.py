@@ -165,7 +165,7 @@ class Fetch:
         self._put(found)
         for part in self._caught_up:  # a transaction that wrote nothing here has ended with a record that nobody is given
             self._at[part] = max(self._at[part], self._consumer.position(part))
-        count = sum(max(one.records, 1) for one in found)
+        count = sum(one.records for one in found)
         if 0 < count < FEW:
             self._stopping.wait(LINGER_S)  # a fetch costs the same with few records: the next one finds more
         return count

@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,11 +43,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A commit whose outputs are encoded: keys and values of each topic."""
+    """A commit with its records: each topic's output, and the keys and values made of it."""
 
     work: Work
-    outputs: Outputs
-    records: Mapping[str, tuple[Bytes | None, Bytes]]
+    records: Mapping[str, tuple[Output, Bytes | None, Bytes]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Write:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
         self._exactly_once, self._sensor = exactly_once, sensor
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
-        self._encoded: queue.Queue[Encoded | None] = queue.Queue(maxsize=1)
+        self._encoded: queue.Queue[Encoded | BaseException | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
         self._begun = 0  # commits handed over that are not visible yet
         self._change = threading.Condition()
@@ -76,19 +74,12 @@ class Write:
             self._threads.append(threading.Thread(target=target, name=f"{name}-{part}", daemon=True))
             self._threads[-1].start()
 
-    def put(self, work: Work, stopping: threading.Event | None = None) -> None:
+    def put(self, work: Work) -> None:
         """Hand over a commit; waits while another one waits. Raises what made an earlier one fail."""
         self.check()
         with self._change:
             self._begun += 1
-        while True:
-            try:
-                self._queue.put(work, timeout=0.2)
-                return
-            except queue.Full:
-                self.check()
-                if stopping is not None and stopping.is_set() and not self._is_alive:
-                    return
+        self._queue.put(work)
 
     @property
     def is_idle(self) -> bool:
@@ -112,67 +103,49 @@ class Write:
             raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
 
     def stop(self) -> None:
-        """End the threads; after a failure what is handed over is dropped."""
-        while self._is_alive:
-            try:
-                self._queue.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                continue
+        """End the threads once everything handed over is visible; after a failure it is dropped."""
+        self._queue.put(None)
         for thread in self._threads:
             thread.join(timeout=60)
         self._producer.close()
 
-    @property
-    def _is_alive(self) -> bool:
-        return self._failure is None and any(thread.is_alive() for thread in self._threads)
-
     def _encode(self) -> None:
-        try:
-            while self._failure is None and (work := self._queue.get()) is not None:
-                outputs = dict(work.outputs)
-                if work.refused:
-                    outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
-                self._pass_on(Encoded(work, outputs, {topic: encode(output) for topic, output in outputs.items()}))
-            self._pass_on(None)
-        except BaseException as error:
-            self._fail(error)
-
-    def _pass_on(self, one: Encoded | None) -> None:
-        while self._failure is None:
+        while (work := self._queue.get()) is not None:
             try:
-                self._encoded.put(one, timeout=0.2)
-                return
-            except queue.Full:
-                continue
+                self._encoded.put(self._records(work))
+            except BaseException as error:
+                self._encoded.put(error)  # in its place: the commits before it are written
+        self._encoded.put(None)
 
     def _run(self) -> None:
-        try:
-            while self._failure is None and (one := self._encoded.get()) is not None:
+        while (one := self._encoded.get()) is not None:
+            if self._failure is not None:
+                continue  # what comes after a failure is dropped
+            failure = None
+            try:
+                if isinstance(one, BaseException):
+                    raise one
                 self._commit(one)
-                with self._change:
-                    self._begun -= 1
-                    self._change.notify_all()
-        except BaseException as error:
-            self._fail(error)
+            except BaseException as error:  # raised again where the next commit is handed over
+                failure = error
+            with self._change:
+                self._failure, self._begun = failure, self._begun - 1
+                self._change.notify_all()
 
-    def _fail(self, error: BaseException) -> None:
-        """Both threads end; the error is raised again where the next commit is handed over."""
-        with self._change:
-            self._failure = self._failure or error
-            self._change.notify_all()
-        for line in (self._queue, self._encoded):
-            with suppress(queue.Full):  # who does not wait here finds the failure at the next turn
-                line.put_nowait(None)
+    def _records(self, work: Work) -> Encoded:
+        outputs = dict(work.outputs)
+        if work.refused:
+            outputs[self._topics.dead_letters] = dead_letters.to_output(work.refused, work.commit.at)
+        return Encoded(work, {topic: (output, *encode(output)) for topic, output in outputs.items()})
 
     def _commit(self, one: Encoded) -> None:
-        work, outputs = one.work, one.outputs
+        work = one.work
         begun = time.perf_counter()
         if self._exactly_once:
             self._producer.begin()
-        for topic, (keys, values) in one.records.items():
+        for topic, (output, keys, values) in one.records.items():
             try:
-                send(self._producer, topic, outputs[topic], keys, values)
+                send(self._producer, topic, output, keys, values)
             except MessageTooLargeError:
                 if topic != self._topics.dead_letters:
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,30 @@ def test_at_least_once_writes_all_and_goes_on_where_it_stood(tmp_path: Path) -> 
     before = len(values(made, "t.out"))
     run_to_end(step(), Connection(made), exactly_once=False, snapshots=Folder(tmp_path))
     assert len(values(made, "t.out")) == before
+
+
+def test_an_answer_that_cannot_be_encoded_stops_the_worker_after_the_commits_before_it() -> None:
+    class Keyless(Chain):
+        """From the fourth answer on the key is a column that is not there."""
+
+        answers = 0
+
+        def process(self, batch):  # type: ignore[no-untyped-def]
+            found = super().process(batch)
+            self.answers += bool(found)
+            return {topic: replace(output, key="absent") for topic, output in found.items()} if self.answers > 3 else found
+
+    made, undisturbed = broker(), broker()
+    for one in (made, undisturbed):
+        fill(one)
+    broken = Keyless(INPUTS, "t.out")
+    with pytest.raises(KeyError, match="absent"):
+        run_to_end(broken, Connection(made), batch_rows=10)
+    run_to_end(step(), Connection(undisturbed), batch_rows=10)
+    whole, before = values(undisturbed, "t.out"), values(made, "t.out")
+    assert before and before == whole[: len(before)] and len(before) < len(whole)
+    run_to_end(step(), Connection(made), batch_rows=10)
+    assert values(made, "t.out") == whole
 
 
 def test_a_held_step_waits_for_another_input() -> None:
