@@ -57,7 +57,7 @@ def settings(cluster: Cluster) -> Mapping[str, str]:
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": "1000",
-        "python.fn-execution.bundle.time": "20",
+        "python.fn-execution.bundle.time": "100",
     }
     if cluster.savepoint is not None:
         found["execution.state-recovery.path"] = cluster.savepoint

@@ -42,38 +42,64 @@ class _Waiting:
 
 
 class Assemble:
+    """Its state is how far it has come (`snapshot`) and the messages whose rows have not all left: `changes` holds those that are new by
+    number, and None for those it has no more need of. What reads `changes` clears it; `again` takes the messages back after `restore`.
+    """
+
     def __init__(self, job: JobPlan, key: int) -> None:
-        self._job, self._partition = job, key
+        self._job = job
         self._top = Program(job.cut.top)
         self._waiting: deque[_Waiting] = deque()
         self._early: list[Piece] = []  # answers that came before their rows did
         self._upto = 0  # all rows below this offset are taken
+        self._left = 0  # all rows below this offset have left
+        self._number = 0  # of the last message
+        self._held: dict[int, int] = {}  # the last offset of each message that is kept
+        self.changes: dict[int, bytes | None] = {}
 
     def receive(self, message: bytes) -> Sent:
         found = unpack(message)
-        if isinstance(found, Base):
-            offsets = found.table.column(OFFSET).to_numpy()
-            self._waiting.append(_Waiting(found.table, offsets, np.full(len(offsets), len(self._job.cut.tasks))))
-            early, self._early = self._early, []
-            for piece in early:
-                self._add(piece)
-        elif isinstance(found, Upto):
+        if isinstance(found, Upto):
             self._upto = max(self._upto, found.offset)
         else:
-            assert isinstance(found, Piece)
-            self._add(found)
+            assert isinstance(found, Base | Piece)
+            self._number += 1
+            self.changes[self._number] = message
+            self._take(self._number, found)
         while self._waiting and (count := self._ready(self._waiting[0])):
             rows = self._waiting.popleft()
             if count < len(rows.offsets):
-                rows, left = rows.split(count)
-                self._waiting.appendleft(left)
+                rows, others = rows.split(count)
+                self._waiting.appendleft(others)
+            self._left = int(rows.offsets[-1]) + 1
             yield from self._leave(rows)
+        for number in [number for number, last in self._held.items() if last < self._left]:
+            del self._held[number]
+            if self.changes.pop(number, None) is None:  # else nobody has seen it yet
+                self.changes[number] = None
 
     def snapshot(self) -> bytes:
-        return pickle.dumps((self._waiting, self._early, self._upto))
+        return pickle.dumps((self._upto, self._left, self._number))
 
     def restore(self, state: bytes) -> None:
-        self._waiting, self._early, self._upto = pickle.loads(state)
+        self._upto, self._left, self._number = pickle.loads(state)
+
+    def again(self, number: int, message: bytes) -> None:
+        found = unpack(message)
+        assert isinstance(found, Base | Piece)
+        self._take(number, found)
+
+    def _take(self, number: int, found: Base | Piece) -> None:
+        self._held[number] = int(found.offsets.max())
+        here = found.offsets >= self._left
+        if isinstance(found, Piece):
+            self._add(_of(found, here))
+            return
+        table, offsets = found.table.slice(int((~here).sum())), found.offsets[here]
+        self._waiting.append(_Waiting(table, offsets, np.full(len(offsets), len(self._job.cut.tasks))))
+        early, self._early = self._early, []
+        for piece in early:
+            self._add(piece)
 
     def _ready(self, rows: _Waiting) -> int:
         """How many of the first rows may leave: all together, or those that are taken while others wait for their turn."""

@@ -40,6 +40,7 @@ class Local:
         self._job, self._draw, self._restart = job, random.Random(seed), restart
         self._stages: dict[tuple[str, int], Stage] = {}
         self._channels: dict[tuple[tuple[str, int], tuple[str, int]], deque[Any]] = {}
+        self._held: dict[int, dict[int, bytes]] = {}  # what each `Assemble` keeps
         self.written: list[Written] = []
 
     def run(self, found: Iterable[Arrived], *, ended: bool = True) -> list[Written]:
@@ -61,10 +62,11 @@ class Local:
             source, target = self._draw.choice(waiting)
             message = self._channels[source, target].popleft()
             if self._draw.random() < self._restart and target in self._stages:
-                state = self._stages.pop(target).snapshot()
-                self._stage(target).restore(state)
+                self._begin_again(target)
             stage = self._stage(target)
             self._post(target, stage.receive(message))
+            if isinstance(stage, Assemble):
+                self._keep(stage, target[1])
             if isinstance(stage, Order) and self._draw.random() < 0.5 and (tick := stage.tick(lambda reads: set())) is not None:
                 self._post(target, stage.receive(tick))
 
@@ -74,6 +76,23 @@ class Local:
                 self.written.append(message)
             else:
                 self._channels.setdefault((source, (stage, key)), deque()).append(message)
+
+    def _begin_again(self, target: tuple[str, int]) -> None:
+        state = self._stages.pop(target).snapshot()
+        stage = self._stage(target)
+        stage.restore(state)
+        if isinstance(stage, Assemble):
+            for number, message in sorted(self._held[target[1]].items()):
+                stage.again(number, message)
+
+    def _keep(self, stage: Assemble, key: int) -> None:
+        held = self._held.setdefault(key, {})
+        for number, message in stage.changes.items():
+            if message is None:
+                del held[number]
+            else:
+                held[number] = message
+        stage.changes.clear()
 
     def _stage(self, target: tuple[str, int]) -> Stage:
         if target not in self._stages:

@@ -75,6 +75,11 @@ class Base:
     partition: int
     table: pa.Table
 
+    @property
+    def offsets(self) -> Int64:
+        found: Int64 = self.table.column(OFFSET).to_numpy()
+        return found
+
 
 @dataclass(frozen=True)
 class Piece:
