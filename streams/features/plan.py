@@ -152,9 +152,9 @@ class Plan:
                 if own is None:
                     continue
                 for inner, ref in [(node.child, own), *((union.node, dict(union.columns)[own]) for union in keep.unions)]:
-                    origin = _origin(inner, ref)
-                    if origin is not None:
-                        found.setdefault(*origin)
+                    column = origin(inner, ref)
+                    if column is not None:
+                        found.setdefault(*column)
         return found
 
     @property
@@ -205,17 +205,17 @@ def names(node: Node) -> dict[str, str]:
     return {} if isinstance(node, Single) else names(node.child)
 
 
-def _origin(node: Node, ref: str) -> tuple[str, str] | None:
+def origin(node: Node, ref: str) -> tuple[str, str] | None:
     """The input and column a frame column comes from unchanged."""
     if isinstance(node, Scan):
         return next(((node.table, f.name) for f in node.fields if f.ref == ref), None)
     if isinstance(node, Project):
         source = next((scalar.column for name, scalar in node.outputs if name == ref), None)
-        return _origin(node.child, source) if source else None
+        return origin(node.child, source) if source else None
     if isinstance(node, Join):
-        return _origin(node.right, ref.removeprefix(node.prefix)) if ref.startswith(node.prefix) else _origin(node.left, ref)
+        return origin(node.right, ref.removeprefix(node.prefix)) if ref.startswith(node.prefix) else origin(node.left, ref)
     if isinstance(node, Filter | Limit | Windowed):
-        return _origin(node.child, ref)
+        return origin(node.child, ref)
     return None
 
 

@@ -7,18 +7,16 @@ import pyarrow as pa
 
 from connectors.kafka.columns import Bytes, Records
 from streams.events import dead_letters
-from streams.events.decode import Decoded
+from streams.events.decode import KEY, Decoded
 from streams.features.distributed.buckets import bucket_of
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.messages import ORDER, OUT, ROWS, TASKS, Arrived, Base, Part, Sent, Written, pack
-from streams.features.program import Program
-from streams.types import OFFSET, PARTITION, TIME, Batch, Int64
+from streams.features.program import Answer, Program
+from streams.types import OFFSET, Batch, Int64
 from streams.worker.merge import Read
 from streams.worker.reorder import NEVER, place
 from streams.worker.snapshots import now_ms
 from streams.worker.write import encode
-
-META = (PARTITION, OFFSET, TIME)
 
 
 class Arrive:
@@ -61,13 +59,16 @@ class Arrive:
         if read.rank == self._job.driving and read.table.num_rows:
             self._base = self._base or Program(self._job.cut.base)
             answer = self._base.process(_alone(name, read.table))
-            table = answer.table
-            for column in META:
-                table = table.append_column(column, read.table.column(column).take(pa.array(answer.index)))
-            key = self._job.inputs[read.rank].key
-            keys = read.table.column(key).cast(pa.string()).take(pa.array(answer.index)) if key else pa.nulls(table.num_rows, pa.string())
-            if table.num_rows:  # WHERE may have left nothing
-                yield ROWS, read.partition, pack(Base(read.partition, table.append_column("_key", keys)))
+            if answer.table.num_rows:  # WHERE may have left nothing
+                yield ROWS, read.partition, pack(self._rows(read, answer))
+
+    def _rows(self, read: Read, answer: Answer) -> Base:
+        columns = dict(zip(answer.table.column_names, answer.table.columns, strict=True))
+        key = self._job.inputs[read.rank].key
+        if key is not None and self._job.key_column == KEY:
+            columns[KEY] = read.table.column(key).cast(pa.string()).take(pa.array(answer.index))
+        offsets = read.table.column(OFFSET).to_numpy()[answer.index]
+        return Base(read.partition, columns, offsets, read.times[read.is_row][answer.index])
 
     def _to_buckets(self, task: int, name: str, read: Read, before: Int64, newest: int) -> Sent:
         routes = self._job.cut.tasks[task].routes

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from streams.events.decode import KEY
 from streams.features.distributed.arrive import written
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.messages import OUT, Base, Piece, Sent, Upto, unpack
 from streams.features.distributed.split import ROWS
 from streams.features.program import Answer, Program
 from streams.features.step import feature_rows
-from streams.types import OFFSET, TIME, Batch, Int64, Output
+from streams.types import TIME, Batch, Int64, Output
 from streams.worker.write import encode
 
 
@@ -133,11 +134,11 @@ class Assemble:
         places = np.arange(table.num_rows, dtype=np.int64)
         answer = self._top.process(Batch({ROWS: table}, {ROWS: places}))
         whole = feature_rows(Answer(answer.table, places, pa.table(seen)), table, self._job.plan)
-        keyed = self._job.inputs[-1].key is not None
-        if keyed:
-            whole = whole.append_column("_key", rows.table.column("_key"))
+        key = self._job.key_column
+        if key is not None:
+            whole = whole.append_column(KEY, rows.table.column(key))
         times = rows.table.column(TIME).to_numpy()
-        keys, values = encode(Output(whole, "_key" if keyed else None, np.zeros(len(times), np.int32), times))
+        keys, values = encode(Output(whole, KEY if key is not None else None, np.zeros(len(times), np.int32), times))
         yield OUT, 0, written(self._job.topics["features"], keys, values, times)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from streams.events.decode import KEY
 from streams.features.distributed.split import Cut, cut
-from streams.features.plan import Plan, Scan, walk
+from streams.features.plan import Plan, Project, Scan, origin, walk
 from streams.step import Input
-from streams.types import OFFSET, PARTITION, TIME
+from streams.types import OFFSET, PARTITION, TIME, Type
 from streams.worker.merge import Merge, Slot
 from streams.worker.replay import Reader
 
@@ -40,6 +41,16 @@ class JobPlan:
 
     def rank(self, name: str) -> int:
         return next(reader.rank for reader in self.readers if reader.input.name == name)
+
+    @cached_property
+    def key_column(self) -> str | None:
+        """Where a base row has the driving input's key: among its own columns, else in a column `_key` beside them; None: there is none."""
+        key, base = self.inputs[-1].key, self.cut.base
+        assert isinstance(base.root, Project)
+        if key is None:
+            return None
+        found = (name for name, kind in base.columns if kind == Type.STRING and origin(base.root.child, name) == (base.driving, key))
+        return next(found, KEY)
 
     def merge(self, *, of: tuple[str, ...] | None = None) -> Merge:
         """A merge over all partitions, or those of some inputs."""
