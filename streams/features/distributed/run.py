@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.errors import KafkaError
 
+from connectors.flink.failures import in_words, said_ended
 from connectors.flink.gateway import ended
 from connectors.flink.rest import ENDED, Job, Rest
 from connectors.kafka.consumer import ColumnarConsumer
@@ -123,9 +124,12 @@ def launch(project: Project, job: JobPlan, group: str, checkpoints: str, savepoi
     flink = project.flink
     port = 0 if flink.address else free_port()
     cluster = Cluster(checkpoints, flink.address, port, flink.parallelism, flink.checkpoint_every_ms, savepoint=savepoint, name=group)
-    result = submit(table_environment(cluster), job, project.kafka(), group)
-    client = result.get_job_client()
-    return Running(flink.address or f"127.0.0.1:{port}", str(client.get_job_id()), group, None if flink.address else os.getpid()), result
+    if flink.address is not None:
+        Rest(flink.address).reach()
+    with in_words():
+        result = submit(table_environment(cluster), job, project.kafka(), group)
+        found = str(result.get_job_client().get_job_id())
+    return Running(flink.address or f"127.0.0.1:{port}", found, group, None if flink.address else os.getpid()), result
 
 
 def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | None = None) -> None:
@@ -141,19 +145,28 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
     found, _ = submit_features(project, savepoint)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    rest, meter, behind = Rest(found.rest), Meter(), Behind(project, stopping)
-    behind.start()
     say(f"Job {found.job} runs on Flink at http://{found.rest}; its state is in {checkpoints_of(project)}.")
-    answered = time.monotonic()
+    behind = Behind(project, stopping)
+    behind.start()
+    try:
+        _watch(project, found, behind, stopping)
+    finally:
+        stopping.set()
+        behind.join(timeout=5)
+    if found.pid is not None:
+        say("Stopping the job with a savepoint.")
+        say(f"Savepoint: {Rest(found.rest).stop(found.job)}")
+
+
+def _watch(project: Project, found: Running, behind: Behind, stopping: threading.Event) -> None:
+    """Write the job's figures every second until `stopping`. BrokerError when it, or the JVM it runs in, has ended."""
+    rest, meter, answered = Rest(found.rest), Meter(), time.monotonic()
     while not stopping.wait(WATCH_S):
         try:
             job = rest.job(found.job)
         except BrokerError:
             if found.pid is not None and (code := ended()) is not None:
-                raise BrokerError(
-                    f"The JVM that ran Flink has ended ({f'signal {-code}' if code < 0 else f'exit code {code}'}). Start the features again:"
-                    " the job goes on from its newest checkpoint."
-                ) from None
+                raise BrokerError(said_ended(code)) from None
             if time.monotonic() - answered > SILENT_S:  # a busy machine may leave it without an answer for a while
                 raise
             continue
@@ -161,9 +174,6 @@ def run_on_flink(project: Project, say: Callable[[str], None], savepoint: str | 
         write_status(project, "features", {**figures(job, meter, behind.records), "web": f"http://{found.rest}"})
         if job.state in ENDED:
             raise BrokerError(f"The job on Flink has ended: {job.state} after {job.restarts} restarts. {job.failure or ''}".strip())
-    if found.pid is not None:
-        say("Stopping the job with a savepoint.")
-        say(f"Savepoint: {rest.stop(found.job)}")
 
 
 class Behind(threading.Thread):
