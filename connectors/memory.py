@@ -284,8 +284,7 @@ class MemoryProducer:
             log = self._broker._log((topic, partition))
             buffer, start, length = wire.encode_headers(None if headers is None else list(headers), len(values))
             limit = self._broker._topics[topic].max_message_bytes or 1_048_588
-            cuts = np.empty(len(values), np.int64)
-            _, large = wire.cut(times, keys.length, values.length, length, limit, limit, cuts)
+            _, _, large = wire.cut(times, keys.length, values.length, length, limit, limit)
             if large >= 0:
                 raise MessageTooLargeError(
                     f"record {large} for {topic}[{partition}] does not fit the {limit:,} bytes the topic takes a batch", int(large)

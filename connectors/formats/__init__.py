@@ -4,4 +4,4 @@ from pathlib import Path
 
 from connectors.compiled import drop_stale
 
-drop_stale(Path(__file__).parent)
+drop_stale(Path(__file__).parent, Path(__file__).parents[1] / "bytes.py")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from connectors.bytes import copy
 from streams.types import Int64, Schema, Type
 
 BOOL, INTEGER, DOUBLE, TEXT, DATE = range(5)  # how a field is kept; INTEGER is SMALLINT, INT, BIGINT and TIMESTAMP
@@ -131,7 +132,7 @@ def _gather(buffer, more, start, length, out, offsets):  # type: ignore[no-untyp
         offsets[i] = q
         n, at = length[i], start[i]
         if at < size:
-            out[q : q + n] = buffer[at : at + n]
+            copy(out, q, buffer, at, n)
         else:
             for j in range(n):
                 out[q + j] = more[at - size + j]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.bytes import copy
 from connectors.formats.numbers import write_double, write_int
 from connectors.kafka.columns import Bytes
 
@@ -34,7 +35,7 @@ def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def
     out[p] = 34
     p += 1
     if clean:
-        out[p : p + size] = buffer[at : at + size]
+        copy(out, p, buffer, at, size)
         p += size
     else:
         for j in range(size):
@@ -66,9 +67,8 @@ def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len,
     p = 0
     for i in range(len(ends)):
         for c in range(len(kinds)):
-            for j in range(name_at[c], name_at[c + 1]):
-                out[p] = names[j]
-                p += 1
+            copy(out, p, names, name_at[c], name_at[c + 1] - name_at[c])
+            p += name_at[c + 1] - name_at[c]
             kind, slot = kinds[c], slots[c]
             if not valid[c, i]:
                 out[p], out[p + 1], out[p + 2], out[p + 3] = 110, 117, 108, 108
@@ -81,7 +81,7 @@ def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len,
                 p = _write_text(out, p, texts, text_at[slot, i], text_len[slot, i], clean[slot])
             elif kind == RAW:
                 at, size = text_at[slot, i], text_len[slot, i]
-                out[p : p + size] = texts[at : at + size]
+                copy(out, p, texts, at, size)
                 p += size
             elif ints[slot, i]:
                 out[p], out[p + 1], out[p + 2], out[p + 3] = 116, 114, 117, 101
@@ -171,7 +171,9 @@ def cells_of(name: str, array: pa.Array) -> tuple[int, Any]:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return TEXT, Bytes.from_arrow(array)
     if pa.types.is_timestamp(kind):
-        return INTEGER, _numbers(pc.floor_temporal(array, unit="millisecond").cast(pa.timestamp("ms", kind.tz)).cast(pa.int64()), np.int64)
+        if kind.unit in ("us", "ns"):
+            array = pc.floor_temporal(array, unit="millisecond")
+        return INTEGER, _numbers(array.cast(pa.timestamp("ms", kind.tz)).cast(pa.int64()), np.int64)
     if pa.types.is_date(kind):
         return TEXT, Bytes.from_arrow(array.cast(pa.date32()).cast(pa.string()))
     if pa.types.is_null(kind):

@@ -207,6 +207,20 @@ def shortest(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
+def _few_decimals(value):  # type: ignore[no-untyped-def]
+    """(digits, -4) of a positive double that is a decimal of at most 15 digits, 4 of them after the point; else (0, -4).
+
+    No two decimals of up to 15 digits read as the same double, so that such a one is the shortest there is. The quotient of two whole
+    doubles is the double nearest to the decimal, which is how it reads.
+    """
+    if 0.0001 <= value < 1e11:
+        scaled = np.rint(value * 10000.0)
+        if scaled / 10000.0 == value:
+            return U(scaled), -4
+    return U(0), -4
+
+
+@numba.njit(nogil=True)
 def _width(w):  # type: ignore[no-untyped-def]
     n = 1
     while w >= U(10000):
@@ -270,7 +284,9 @@ def write_double(out, p, value):  # type: ignore[no-untyped-def]
     if value == 0.0:
         out[p], out[p + 1], out[p + 2] = 48, 46, 48
         return p + 3
-    w, k = shortest(value)
+    w, k = _few_decimals(value)
+    if w == U(0):
+        w, k = shortest(value)
     while k < 0 and w % U(10) == U(0):  # 2.50 is 2.5
         w //= U(10)
         k += 1

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import snappy
 import zstandard
 
+from connectors.bytes import copy
 from streams.types import Int64
 
 UInt8 = npt.NDArray[np.uint8]
@@ -172,11 +173,12 @@ def _varint_size(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def cut(timestamp, key_len, value_len, header_len, target, limit, cuts):  # type: ignore[no-untyped-def]
-    """Where batches begin, so that each is at most `target` bytes (a larger record has one of its own): fills `cuts`.
+def cut(timestamp, key_len, value_len, header_len, target, limit):  # type: ignore[no-untyped-def]
+    """Where batches begin, so that each is at most `target` bytes (a larger record has one of its own).
 
-    Gives (number of cuts, row) where row is the first record that cannot fit `limit` bytes even alone, or -1.
+    Gives (first row of each, bytes that each has at most, row) where row is the first record that cannot fit `limit` bytes even alone, or -1.
     """
+    cuts, sizes = np.empty(len(timestamp), np.int64), np.empty(len(timestamp), np.int64)
     n = 0
     size = 0
     base = np.int64(0)
@@ -190,7 +192,7 @@ def cut(timestamp, key_len, value_len, header_len, target, limit, cuts):  # type
         body = 1 + _varint_size(ts) + _varint_size(d) + _varint_size(k) + max(k, 0) + _varint_size(v) + max(v, 0) + header_len[i]
         body += _varint_size(body)
         if HEADER + 5 + body > limit:
-            return n, i
+            return cuts[:n], sizes[:n], i
         if i == 0 or size + body > target:
             cuts[n] = i
             n += 1
@@ -199,7 +201,8 @@ def cut(timestamp, key_len, value_len, header_len, target, limit, cuts):  # type
             size = HEADER + body + 16
         else:
             size += body
-    return n, -1
+        sizes[n - 1] = size
+    return cuts[:n], sizes[:n], -1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -221,12 +224,12 @@ def encode(out, p, timestamp, keys, key_at, key_len, values, value_at, value_len
         p = _write_varint(out, p, k)
         if k > 0:
             at = key_at[i]
-            out[p : p + k] = keys[at : at + k]
+            copy(out, p, keys, at, k)
             p += k
         p = _write_varint(out, p, v)
         if v > 0:
             at = value_at[i]
-            out[p : p + v] = values[at : at + v]
+            copy(out, p, values, at, v)
             p += v
         at = head_at[i]
         for j in range(h):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from connectors.bytes import copy
 from streams.types import Int64
 
 UInt8 = npt.NDArray[np.uint8]
@@ -24,7 +25,7 @@ def _gather(buffer: UInt8, start: Int64, length: Int64, out: UInt8, offsets: npt
         n = length[i]
         if n > 0:
             at = start[i]
-            out[q : q + n] = buffer[at : at + n]
+            copy(out, q, buffer, at, n)
             q += n
     offsets[len(start)] = q
 

@@ -107,8 +107,7 @@ class ColumnarProducer:
             raise ValueError(f"{len(timestamps)} timestamps, {len(keys)} keys and {len(values)} values: these must be as many")
         limit = self._limit(topic, partition)
         heads, head_at, head_len = wire.encode_headers(None if headers is None else list(headers), len(values))
-        cuts = np.empty(len(values), np.int64)
-        count, large = wire.cut(timestamps, keys.length, values.length, head_len, min(self._batch_bytes, limit), limit, cuts)
+        cuts, sizes, large = wire.cut(timestamps, keys.length, values.length, head_len, min(self._batch_bytes, limit), limit)
         if large >= 0:
             size = int(max(keys.length[large], 0) + max(values.length[large], 0) + head_len[large])
             raise MessageTooLargeError(
@@ -117,12 +116,8 @@ class ColumnarProducer:
                 int(large),
             )
         tp = TopicPartition(topic, partition)
-        bounds = [*cuts[:count].tolist(), len(values)]
-        for first, last in pairwise(bounds):
-            body = int(
-                np.maximum(keys.length[first:last], 0).sum() + np.maximum(values.length[first:last], 0).sum() + head_len[first:last].sum()
-            )
-            out = self._buffers.take(wire.HEADER + body + 36 * (last - first))
+        for (first, last), size in zip(pairwise([*cuts.tolist(), len(values)]), sizes.tolist(), strict=True):
+            out = self._buffers.take(size)
             end, newest = wire.encode(
                 out, wire.HEADER, timestamps, keys.buffer, keys.start, keys.length, values.buffer, values.start, values.length,
                 heads, head_at, head_len, first, last,

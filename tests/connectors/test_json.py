@@ -37,6 +37,7 @@ FLOATS = st.one_of(
     st.floats(),
     st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]),
     st.integers(-(10**6), 10**6).map(lambda n: n / 100),
+    st.builds(lambda n, places: n / 10**places, st.integers(-(10**16), 10**16), st.integers(0, 8)),
 )
 GOOD: dict[Type, st.SearchStrategy[Any]] = {
     Type.STRING: WORD,

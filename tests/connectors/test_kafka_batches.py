@@ -127,18 +127,17 @@ def test_batches_are_cut_and_encoded_as_kafka_python_reads_them(rows: Any, targe
     times = np.array([row[0] for row in rows], np.int64)
     keys, values = Bytes.of([row[1] for row in rows]), Bytes.of([row[2] for row in rows])
     heads, head_at, head_len = wire.encode_headers([row[3] for row in rows], len(rows))
-    cuts = np.empty(len(rows), np.int64)
-    count, large = wire.cut(times, keys.length, values.length, head_len, target, 1 << 20, cuts)
+    cuts, sizes, large = wire.cut(times, keys.length, values.length, head_len, target, 1 << 20)
     assert large == -1
     found = []
-    for first, last in zip(cuts[:count].tolist(), [*cuts[1:count].tolist(), len(rows)], strict=True):
-        out = np.empty(1 << 16, np.uint8)
+    for first, last, size in zip(cuts.tolist(), [*cuts[1:].tolist(), len(rows)], sizes.tolist(), strict=True):
+        out = np.empty(size, np.uint8)
         end, newest = wire.encode(
             out, 61, times, keys.buffer, keys.start, keys.length, values.buffer, values.start, values.length,
             heads, head_at, head_len, first, last,
         )  # fmt: skip
         assert newest == max(times[first:last])
-        assert end <= target or last - first == 1
+        assert end <= size and (size <= target or last - first == 1)
         builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 20)
         builder._buffer = bytearray(out[:end])
         builder._num_records, builder._last_offset = last - first, last - first - 1
