@@ -15,7 +15,7 @@ from benchmarks.pipeline.engines import ENGINES, ROOT
 from benchmarks.pipeline.measure import Setting, result
 from connectors.broker import EmbeddedBroker
 
-SLOW = {"faust": 0.1, "quix": 0.3, "flink-sql": 0.3}  # the share of the events a slow engine gets
+SLOW = {"faust": 0.1, "quix": 0.3}  # the share of the events a slow engine gets
 
 
 def main() -> int:
