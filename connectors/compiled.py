@@ -12,7 +12,8 @@ _STAMP = "sources.sha256"
 def drop_stale(folder: Path, *others: Path) -> bool:
     """Throw away what was compiled from other sources of this folder than there are now; tells whether there was any.
 
-    `others`: files elsewhere whose functions are called from here. To be called before anything of the folder is loaded. A folder that cannot be written is left alone.
+    `others`: files elsewhere whose functions are called from here. To be called before anything of the folder is loaded. A folder that
+    cannot be written is left alone.
     """
     total = hashlib.sha256()
     for path in [*sorted(folder.glob("*.py")), *others]:

@@ -100,19 +100,25 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
             timers.register_processing_time_timer(timers.current_processing_time() + FLUSH_MS)
             self._waking.add(key)
 
-    def _core(self, key: int) -> Core:
+    def _core(self, key: int) -> Any:
         if key not in self._cores:
             core = self._make(key)
             snapshot = self._snapshot.value()
             if snapshot is not None:
                 core.restore(snapshot)
-            logged = 0
-            for message in self._log.get() or ():
-                for _ in core.receive(message):
-                    pass
-                logged += len(message)
-            self._cores[key], self._logged[key], self._whole[key] = core, logged, len(snapshot or b"")
+            self._whole[key] = len(snapshot or b"")
+            self._replay(key, core)
+            self._cores[key] = core
         return self._cores[key]
+
+    def _replay(self, key: int, core: Any) -> None:
+        """Give a core the messages since its snapshot."""
+        logged = 0
+        for message in self._log.get() or ():
+            for _ in core.receive(message):
+                pass
+            logged += len(message)
+        self._logged[key] = logged
 
     def _keep(self, key: int, core: Core, message: Any) -> None:
         """The log may grow to twice the snapshot, so that writing it costs little however large the state is."""
@@ -145,16 +151,9 @@ class Holding(Durable):
         super().open(context)
         self._held: MapState = context.get_map_state(MapStateDescriptor("held", Types.LONG(), Types.PICKLED_BYTE_ARRAY()))
 
-    def _core(self, key: int) -> Any:
-        if key not in self._cores:
-            core: Any = self._make(key)
-            snapshot = self._snapshot.value()
-            if snapshot is not None:
-                core.restore(snapshot)
-            for number, message in sorted(self._held.items()):
-                core.again(number, message)
-            self._cores[key] = core
-        return self._cores[key]
+    def _replay(self, key: int, core: Any) -> None:
+        for number, message in sorted(self._held.items()):
+            core.again(number, message)
 
     def _keep(self, key: int, core: Any, message: Any) -> None:
         for number, held in core.changes.items():

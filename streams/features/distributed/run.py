@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.errors import KafkaError
 
-from connectors.flink.failures import in_words, said_ended
-from connectors.flink.gateway import ended
+from connectors.flink.failures import in_words
+from connectors.flink.gateway import ended, said_ended
 from connectors.flink.rest import ENDED, Job, Rest
 from connectors.kafka.consumer import ColumnarConsumer
 from connectors.ports import free_port
