@@ -85,7 +85,8 @@ def out_ours(bootstrap: str, topic: str, made: tuple[Bytes, Bytes, Any], codec: 
                 rows = slice(first + partition, first + BATCH, PARTITIONS)
                 producer.send(topic, partition, times[rows], keys.take(rows), values.take(rows))
             if transactional:
-                producer.commit({(topic, 0): (first, "")}, f"bench-{topic}")
+                producer.send_positions({(topic, 0): (first, "")}, f"bench-{topic}")
+                producer.commit()
         producer.flush()
 
 

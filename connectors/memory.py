@@ -31,6 +31,7 @@ OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
 class _Transaction:
     state: str = OPEN
     partitions: set[TopicPart] = field(default_factory=set)
+    positions: tuple[Mapping[TopicPart, tuple[int, str] | int], str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,15 +313,19 @@ class MemoryProducer:
     def flush(self) -> None:
         self._usable(transactional=self.transactional_id is not None)
 
-    def commit(self, positions: Mapping[TopicPart, tuple[int, str] | int] | None = None, group: str | None = None) -> None:
+    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str] | int], group: str) -> None:
+        self._usable(transactional=True)
+        if self._transaction is None:
+            raise TransactionError("positions outside a transaction; call begin() first")
+        self._transaction.positions = (positions, group)
+
+    def commit(self) -> None:
         with self._broker._changed:
             self._usable(transactional=True)
             if self._transaction is None:
                 raise TransactionError("commit without a transaction; call begin() first")
-            if positions:
-                if group is None:
-                    raise ValueError("positions are committed for a group; name it")
-                self._broker.commit(positions, group)
+            if self._transaction.positions is not None:
+                self._broker.commit(*self._transaction.positions)
             self._end(COMMITTED)
 
     def abort(self) -> None:

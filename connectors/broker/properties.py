@@ -28,6 +28,8 @@ def server_properties(port: int, controller_port: int, data: Path) -> str:
         "transaction.state.log.min.isr": 1,
         "transaction.state.log.num.partitions": 4,
         "group.initial.rebalance.delay.ms": 0,
+        # What a transaction's first records wait where the one before is just being ended, before they look again: 20 by default.
+        "add.partitions.to.txn.retry.backoff.ms": 1,
         # Record times are event times: years old in a replay, or ahead of the clock. Neither may delete, roll or refuse anything.
         "log.retention.ms": -1,
         "log.roll.ms": _TEN_YEARS_MS,

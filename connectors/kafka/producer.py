@@ -69,6 +69,7 @@ class ColumnarProducer:
         self._pending_bytes = 0
         self._failures: list[tuple[TopicPartition, int, Exception]] = []
         self._open = False
+        self._told: Any = None  # the answer to the positions of the open transaction
         self._torn = False  # a batch failed: the sequence numbers have a hole
         self._fenced: FencedError | None = None
         self._producer = self._connect()
@@ -80,7 +81,7 @@ class ColumnarProducer:
             self._producer.begin_transaction()
         except Exception as error:
             raise self._typed(error, "a transaction could not begin") from error
-        self._open = True
+        self._open, self._told = True, None
 
     def send(
         self,
@@ -124,16 +125,35 @@ class ColumnarProducer:
             )  # fmt: skip
             self._hand_over(tp, out, int(end), last - first, int(timestamps[first]), int(newest))
 
+    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str] | int], group: str | ConsumerGroupMetadata) -> None:
+        """Send the group's positions (offset, metadata), which become visible with the rest of the transaction; `commit` waits for the answer.
+
+        They travel while the caller works. Records that are handed over meanwhile leave when they have arrived: each of the two makes
+        the coordinator take something in, and both at once would have to be tried again.
+        """
+        self._usable(transactional=True)
+        if not self._open:
+            raise TransactionError("positions outside a transaction; call begin() first")
+        offsets = {
+            TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1) for part, at in positions.items()
+        }
+        try:
+            self._told = self._producer._transaction_manager.send_offsets_to_transaction(offsets, group)
+        except Exception as error:
+            raise self._typed(error, "the positions could not be sent") from error
+        self._producer._sender.wakeup()
+
     def flush(self) -> None:
-        """Wait until everything sent is written; ProduceError names what was not, and why."""
+        """Wait until everything sent has arrived; ProduceError (in a transaction TransactionError) names what has not, and why."""
         self._usable(transactional=self.transactional_id is not None)
+        if self._told is not None:
+            told, self._told = self._told, None
+            self._answered(told, "the positions could not be sent")
         self._wait(0)
         self._raise_failures()
 
-    def commit(
-        self, positions: Mapping[TopicPart, tuple[int, str] | int] | None = None, group: str | ConsumerGroupMetadata | None = None
-    ) -> None:
-        """End the transaction: what was sent and the group's positions (offset, metadata) become visible together.
+    def commit(self) -> None:
+        """End the transaction: what was sent, records and positions, becomes visible together.
 
         TransactionError where it could not be (nothing is visible; call `abort`, then begin again), FencedError where another
         producer took over.
@@ -141,23 +161,12 @@ class ColumnarProducer:
         self._usable(transactional=True)
         if not self._open:
             raise TransactionError("commit without a transaction; call begin() first")
+        self.flush()
         try:
-            # one after the other: each makes the coordinator take something in, and two at once would have to be tried again
-            self._wait(0)
-            self._raise_failures()
-            if positions:
-                if group is None:
-                    raise ValueError("positions are committed for a group; name it")
-                offsets = {
-                    TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1)
-                    for part, at in positions.items()
-                }
-                self._answered(self._producer._transaction_manager.send_offsets_to_transaction(offsets, group))
-            self._answered(self._producer._transaction_manager.begin_commit())
-        except BrokerError:
-            raise
+            ending = self._producer._transaction_manager.begin_commit()
         except Exception as error:
             raise self._typed(error, "the transaction could not be committed") from error
+        self._answered(ending, "the transaction could not be committed")
         self._open = False
 
     def abort(self) -> None:
@@ -172,7 +181,7 @@ class ColumnarProducer:
         try:
             self._settle()
             if manager._current_state != TransactionState.READY:
-                self._answered(manager.begin_abort())
+                self._answered(manager.begin_abort(), "the transaction could not be aborted")
             # batches that never left would travel in the next transaction
             self._producer._accumulator.abort_undrained_batches(aborted)
             self._wait(0, raising=False)
@@ -316,10 +325,14 @@ class ColumnarProducer:
         if self._pending_bytes > SMALL or not self._open:  # little of it travels in one request, when the caller waits for it
             producer._sender.wakeup()
 
-    def _answered(self, result: Any) -> None:
-        """Wait for a request of the transaction; its error, and TransactionError where the broker gives no answer."""
+    def _answered(self, result: Any, failed: str) -> None:
+        """Wait for a request of the transaction; its error typed, and TransactionError where the broker gives no answer."""
         self._producer._sender.wakeup()
-        if not result.wait(self._timeout_s * 1000):
+        try:
+            is_there = result.wait(self._timeout_s * 1000)
+        except Exception as error:
+            raise self._typed(error, failed) from error
+        if not is_there:
             raise TransactionError(f"no answer from the broker in {self._timeout_s:.0f} s; whether the transaction has ended is not known")
 
     def _wait(self, pending: int, raising: bool = True) -> None:

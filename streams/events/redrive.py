@@ -109,7 +109,7 @@ def redrive(
         notes = [json.dumps({NOTE: str(one.letter.place), "at": now}).encode() for one in going]
         keys = [str(one.letter.source).encode() for one in going]
         producer.send(topic, 0, np.full(len(notes), now, np.int64), Bytes.of(keys), Bytes.of(notes))
-        producer.commit({}, group)
+        producer.commit()
         return going
     finally:
         producer.close()

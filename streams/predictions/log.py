@@ -116,7 +116,7 @@ def append(
         texts = Bytes.of([orjson.dumps(value) if value is not None else None for _, value, _ in values])
         producer.send(topic, 0, np.array([at for _, _, at in values], np.int64), keys, texts)
         if transactional_id is not None:
-            producer.commit({}, transactional_id)
+            producer.commit()
         else:
             producer.flush()
     finally:

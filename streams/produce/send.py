@@ -196,8 +196,9 @@ def _write(producer: ColumnarProducer, project: Project, replay: Replay, flush: 
         for name, source in sources.items():
             for partition in range(source.partitions):
                 producer.send(project.topic(name), partition, stamp, None, Bytes.nulls(1), [header])
-    positions = {(project.topic(name), 0): position for name, position in done.items()} if replay.resumable else {}
-    producer.commit(positions, replay.group(project) if positions else None)
+    if replay.resumable and done:
+        producer.send_positions({(project.topic(name), 0): position for name, position in done.items()}, replay.group(project))
+    producer.commit()
 
 
 def _committed(settings: dict[str, object], group: str, project: Project, replay: Replay) -> dict[str, str]:

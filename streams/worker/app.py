@@ -100,7 +100,7 @@ def make_app(project: Project, steps: Sequence[str], drives: Sequence[Drive], me
 
 
 def _frame(app: faust.App, drive: Drive) -> None:
-    """The service that polls and the agent that works, joined by a channel that holds one batch."""
+    """The service that waits and the agent that works, joined by a channel that holds one word to begin."""
     channel = app.channel(maxsize=1)
 
     @app.agent(channel, name=f"{drive.step}-work", concurrency=1)

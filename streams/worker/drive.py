@@ -1,4 +1,4 @@
-"""One step under supervision: waits for its turn, drives, and begins anew after a failure. Its batches go through a Faust channel."""
+"""One step under supervision: waits for its turn, drives, and begins anew after a failure. A Faust agent works when a channel tells it to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from connectors.errors import FencedError
 from streams.errors import DriftlineError, StateError
 from streams.sensors import Sensor
 from streams.worker.engine import Worker
-from streams.worker.fetch import Fetched
 from streams.worker.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ class Drive:
         self._failure: asyncio.Future[None] | None = None
 
     async def run(self, channel: Any) -> None:
-        """Until `stop`: poll in a thread and send what came, as one message, to the channel."""
+        """Until `stop`: wait in a thread for what comes, and tell the channel."""
         loop = asyncio.get_running_loop()
         self._membership.start()
         failures = 0
@@ -60,9 +59,8 @@ class Drive:
                 self._sensor.on_state(self.step, "failed", f"{error}; begins anew in {pause} s")
                 await self._pause(pause)
 
-    async def work(self, message: tuple[Worker, list[Fetched]]) -> None:
+    async def work(self, worker: Worker) -> None:
         """The agent's part: one message of the channel."""
-        worker, _ = message  # the worker keeps what it gave, in order: several messages may be answered at once
         if worker is not self._worker or self._failure is None or self._failure.done():
             return  # left over from before a failure; it will be read again
         try:
@@ -89,24 +87,26 @@ class Drive:
             await loop.run_in_executor(self._working, worker.open)
             self._worker = worker
             while not self._stopping and self._membership.is_active:
-                fetched = await loop.run_in_executor(self._reading, worker.wait, worker.patience)
+                due = await loop.run_in_executor(self._reading, worker.wait, worker.patience)
                 if self._failure.done():
                     break
-                await self._send(channel, (worker, fetched))
+                if due:
+                    await self._send(channel, worker)
             if self._failure.done():
                 self._failure.result()
         finally:
             self._worker = None
+            worker.stop()  # with enough to do its work would not end
             if not self._failure.done():
                 self._failure.set_result(None)
             # after the work that is under way: it still uses the clients
             await loop.run_in_executor(self._working, worker.close)
             self._sensor.on_state(self.step, "stopped")
 
-    async def _send(self, channel: Any, message: tuple[Worker, list[Fetched]]) -> None:
-        """Faust empties its channels when it loses its own group, and ends who waits to send; the worker has kept what was in them."""
+    async def _send(self, channel: Any, worker: Worker) -> None:
+        """Faust empties its channels when it loses its own group, and ends who waits to send; the worker is told again."""
         try:
-            await channel.send(value=message)
+            await channel.send(value=worker)
         except asyncio.CancelledError:
             if self._stopping:
                 raise

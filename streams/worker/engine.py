@@ -1,8 +1,9 @@
 """The engine that drives a step: poll, decode, merge, process, write, commit. Every record exactly once, in the order of the log.
 
 Four threads overlap: reading ahead (fetch.py), the step's work (this one), writing behind in two (write.py). In between stand bounded
-buffers, so that memory is bounded and a slow part slows the others down. With little to do a batch is what has come meanwhile, and
-transactions go back to back; with much to do it grows to `batch_rows`.
+buffers, so that memory is bounded and a slow part slows the others down. With much to do a batch grows to `batch_rows`. With little it is
+what has come meanwhile, transactions go back to back, this thread writes by itself, and only the reading of the next batch and the
+positions' way to the broker overlap with it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from streams.worker.write import Topics, Work, Write
 log = logging.getLogger(__name__)
 IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) are committed at most so often
 LAG_S = 1.0
-PIPELINED_ROWS = 5_000  # from so many waiting rows on, work goes on while the commit before is on its way
+PIPELINED_ROWS = 5_000  # from so many rows on, work goes on while the commit before is on its way
+QUICK_S = 1.0  # a transaction is opened before the work when the work before took less: it must not stay open for long
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ class Worker:
         self._newest_timestamp = -1
         self._committed_at = self._snapshot_at = self._lag_at = 0.0
         self._waiting_for: list[Slot] = []
-        self._receiving = threading.Lock()  # what is read stays in order, whoever receives it
-        self._received: list[Fetched] = []
+        self._resting = threading.Event()  # nobody works and nobody was told to
+        self._resting.set()
+        self._working = False
+        self._took = QUICK_S  # seconds that the step worked on the batch before
         self._snapshot_done = threading.Event()
         self._snapshot_done.set()
         self._met = False  # a driving row was taken by this worker
@@ -113,7 +117,15 @@ class Worker:
         name, settings = self.step.name, self.settings
         self.sensor.on_state(name, "starting")
         producer = self._connection.producer(settings.group if settings.exactly_once else None)
-        self._write = Write(self._connection, producer, settings.topics, settings.group, settings.exactly_once, self.sensor)
+        self._write = Write(
+            self._connection,
+            producer,
+            settings.topics,
+            settings.group,
+            settings.exactly_once,
+            self.sensor,
+            lambda: self._fetch.want(),
+        )
         self._opened.append(self._write.stop)
         self._lookup = self._connection.consumer()
         self._opened.append(self._lookup.close)
@@ -136,32 +148,38 @@ class Worker:
         """Seconds to wait for more before looking again at what waits for a quiet partition."""
         return 0.02 if self._merge.rows else 0.1
 
-    def wait(self, timeout: float) -> list[Fetched]:
-        """What has been read since; empty after `timeout` seconds. It waits for `work`, whatever happens to this answer."""
-        return self._receive() if self._fetch.wait(timeout) else []
-
-    def _receive(self) -> list[Fetched]:
-        with self._receiving:
-            found = self._fetch.get()
-            self._received += found
-        return found
+    def wait(self, timeout: float) -> bool:
+        """Wait until there is something for `work`, or it is time to look; False when `work` is at it and looks for itself."""
+        if not self._resting.wait(timeout) and self._working:
+            return False
+        self._fetch.wait(timeout)
+        self._resting.clear()
+        return True
 
     def work(self) -> bool:
         """Answer all that may be answered now; False when there was nothing. Not to be called by two threads at once."""
+        self._working = True
+        try:
+            return self._work()
+        finally:
+            self._working = False
+            self._resting.set()
+
+    def _work(self) -> bool:
         done = False
         while not self._stopping.is_set():
             if self._merge.rows < PIPELINED_ROWS:
                 # a small batch would only wait behind the commit before it: better to let it grow meanwhile
                 self._write.wait(0.05)
-            self._receive()
-            with self._receiving:
-                received, self._received = self._received, []
-            for one in received:
+            for one in self._fetch.get():
                 self._add(one)
-            if not self._turn():
-                break
-            done = True
-        self._tell_lag()
+            turned = self._turn()
+            done = done or turned
+            self._tell_lag()
+            if not turned:
+                self._fetch.want()
+                if not done or not self._fetch.wait(self.patience):
+                    break
         return done
 
     def caught_up(self) -> bool:
@@ -204,12 +222,29 @@ class Worker:
         if taken is None and not self._refused and not moved and self._mark() is None:
             return False
         mark = self._mark() if taken is None else None
+        before, self._standing = self._standing, self._next(progress)
+        changed = {part: one for part, one in progress.items() if one != before.progress[part]}
+        # a partition must carry the newest frontier, or a restart would go back behind it
+        carried = changed or dict(list(progress.items())[:1])
+        few = taken is not None and max(taken.batch.rows, self._merge.rows) < PIPELINED_ROWS and self._write.is_idle
+        if few and self._took < QUICK_S:
+            self._write.tell(self._standing, carried)
         outputs = self._process(taken) if taken is not None else self._come_to(mark)
         refused, self._refused = self._refused, []
         if refused:
             self.sensor.on_refused(self.step.name, len(refused))
-        self._hand_over(taken, outputs, refused, idle, progress, mark)
+        work = self._to_write(taken, outputs, refused, idle, before, carried, mark)
+        if few:
+            self._write.write(work)
+        else:
+            self._write.put(work)
+        self._committed_at = time.monotonic()
         return taken is not None
+
+    def _next(self, progress: dict[Part, Progress]) -> Standing:
+        """Where the step will stand when what was taken is written."""
+        ahead = still_ahead((*self._standing.ahead, *self._ahead), progress)
+        return Standing(self._standing.number + 1, self._merge.frontier, progress, ahead)
 
     def _mark(self) -> int | None:
         """The event time that has come, when it moved and the step wants to know it or to pass it on; else None."""
@@ -252,31 +287,31 @@ class Worker:
     def _process(self, taken: Taken) -> dict[str, Output]:
         begun = time.perf_counter()
         outputs = dict(self.step.process(taken.batch))
+        self._took = time.perf_counter() - begun
         newest = max(int(np.max(table.column(TIME).to_numpy())) for table in taken.batch.tables.values())
-        self.sensor.on_batch(self.step.name, taken.batch.rows, newest, time.perf_counter() - begun)
+        self.sensor.on_batch(self.step.name, taken.batch.rows, newest, self._took)
         found = [one for one in taken.late if one.input in self.settings.sources]
         if found:
             outputs[self.settings.topics.late] = late.to_output(taken.batch, found, self._topics, self.settings.reach, now_ms())
             self.sensor.on_late(self.step.name, sum(len(one.rows) for one in found))
         return outputs
 
-    def _hand_over(
+    def _to_write(
         self,
         taken: Taken | None,
         outputs: dict[str, Output],
         refused: list[Refused],
         idle: set[Slot],
-        progress: dict[Part, Progress],
+        before: Standing,
+        carried: dict[Part, Progress],
         mark: int | None,
-    ) -> None:
-        before = self._standing.progress
-        changed = {part: one for part, one in progress.items() if one != before[part]}
-        number = self._standing.number + 1
+    ) -> Work:
+        started = before.progress
         commit = Commit(
             self.step.name,
-            number,
-            tuple(OffsetRange(*part, before[part].read, one.read) for part, one in changed.items() if one.read > before[part].read),
-            self._merge.frontier,
+            self._standing.number,
+            tuple(OffsetRange(*part, started[part].read, one.read) for part, one in carried.items() if one.read > started[part].read),
+            self._standing.frontier,
             rows=taken.batch.rows if taken is not None else 0,
             disordered=taken is not None and taken.disordered,
             idle=tuple(sorted(self._part(slot) for slot in idle)),
@@ -285,14 +320,9 @@ class Worker:
             mark=mark,
         )
         self._ahead = []
-        self._standing = Standing(number, self._merge.frontier, progress, still_ahead((*self._standing.ahead, *commit.ahead), progress))
-        # a partition must carry the newest frontier, or a restart would go back behind it
-        carried = changed or dict(list(progress.items())[:1])
-        work = Work(
+        return Work(
             commit, outputs, self._standing, carried, refused, self._newest_timestamp, self._snapshot_due(commit), self._marked_parts
         )
-        self._write.put(work)
-        self._committed_at = time.monotonic()
 
     def _snapshot_due(self, commit: Commit) -> Callable[[], None]:
         """What to do when the commit is visible: write the state of this moment, or nothing."""

@@ -17,7 +17,8 @@ from connectors.kafka.columns import Bytes, Headers, Records
 from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
 
-LINGER_S, FEW = 0.004, 1_000
+FEW = 1_000  # records of one poll
+LINGER_S = 0.02  # at most so long a poll that gave few waits until more is wanted
 QUIET_S, BUSY_S = 0.02, 0.2  # at most so often the broker is asked for the ends of quiet partitions; the latter under load
 
 
@@ -58,6 +59,8 @@ class Fetch:
         self._room = threading.Condition()
         self._stopping = threading.Event()
         self._blocked = threading.Event()
+        self._wanted = threading.Event()
+        self._wanted.set()
         self._caught_up: dict[Part, float] = {}
         self._given: dict[Part, int] = {}
         self._thread: threading.Thread | None = None
@@ -73,6 +76,7 @@ class Fetch:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._wanted.set()
         with self._room:
             self._room.notify_all()
         if self._thread is not None:
@@ -94,6 +98,10 @@ class Fetch:
                 self._queued_bytes -= one.nbytes
             self._room.notify_all()
         return found
+
+    def want(self) -> None:
+        """Who takes will soon have room for more: with little to do it is read then, the newest with it, and no sooner."""
+        self._wanted.set()
 
     def blocked(self, value: bool) -> None:
         """Rows wait for a quiet partition: ask the broker at once whether it is caught up."""
@@ -162,12 +170,14 @@ class Fetch:
             self._caught_up.pop(part, None)
             newest = int(records.timestamps[-1]) if len(records) else -1
             found.append(Fetched(part, self._decode(records), len(records), records.nbytes, newest, self._clock()))
+        if found:
+            self._wanted.clear()
         self._put(found)
         for part in self._caught_up:  # a transaction that wrote nothing here has ended with a record that nobody is given
             self._at[part] = max(self._at[part], self._consumer.position(part))
         count = sum(one.records for one in found)
         if 0 < count < FEW:
-            self._stopping.wait(LINGER_S)  # a fetch costs the same with few records: the next one finds more
+            self._wanted.wait(LINGER_S)  # a fetch costs the same with few records: a later one finds more
         return count
 
     def _pass_over(self, error: CorruptBatchError) -> None:

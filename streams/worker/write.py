@@ -1,7 +1,8 @@
-"""Writing behind in two threads: one encodes the outputs, the other sends them and commits them with the positions, one transaction a
-commit.
+"""Outputs are encoded, sent and committed with the positions, one transaction a commit.
 
-The step works on the next batch meanwhile. Commits follow each other in order; the first failure stops all that come after it.
+Much is written behind, in two threads, one for the encoding and one for the rest, while the step works on the next batch. Little is
+written at once, by who hands it over: three threads cost it more than they save. Commits follow each other in order; the first failure
+stops all that come after it.
 """
 
 from __future__ import annotations
@@ -57,11 +58,22 @@ class Topics:
 
 
 class Write:
-    """`transactional_id` None: at least once; outputs are flushed, then the positions are committed."""
+    """Without `exactly_once` outputs are flushed, then the positions are committed. `written` is told when the outputs of a commit are on
+    the broker and only its end is missing."""
 
-    def __init__(self, connection: Connection, producer: Producer, topics: Topics, group: str, exactly_once: bool, sensor: Sensor) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        producer: Producer,
+        topics: Topics,
+        group: str,
+        exactly_once: bool,
+        sensor: Sensor,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
-        self._exactly_once, self._sensor = exactly_once, sensor
+        self._exactly_once, self._sensor, self._written = exactly_once, sensor, written
+        self._told = False  # the positions of the next commit are on their way
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
         self._encoded: queue.Queue[Encoded | BaseException | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
@@ -80,6 +92,22 @@ class Write:
         with self._change:
             self._begun += 1
         self._queue.put(work)
+
+    def tell(self, standing: Standing, changed: Mapping[Part, Progress]) -> None:
+        """Begin the commit that `write` is about to be given: its positions travel while the step still works. Only when idle."""
+        if self._exactly_once:
+            self._producer.begin()
+            self._producer.send_positions(positions(standing, changed), self._group)
+            self._told = True
+
+    def write(self, work: Work) -> None:
+        """Write a commit in this thread. Only when idle."""
+        self.check()
+        try:
+            self._commit(self._records(work))
+        except BaseException as error:
+            self._failure = error
+            raise
 
     @property
     def is_idle(self) -> bool:
@@ -141,7 +169,8 @@ class Write:
     def _commit(self, one: Encoded) -> None:
         work = one.work
         begun = time.perf_counter()
-        if self._exactly_once:
+        told, self._told = self._told, False
+        if self._exactly_once and not told:
             self._producer.begin()
         for topic, (output, keys, values) in one.records.items():
             try:
@@ -157,10 +186,13 @@ class Write:
                 self._producer.send(topic, partition, np.array([work.commit.mark], np.int64), None, Bytes.nulls(1), header)
         record = Bytes.of([work.commit.to_json().encode()])
         self._producer.send(self._topics.commits, 0, np.array([work.commit.at], np.int64), Bytes.of([work.commit.step.encode()]), record)
+        self._producer.flush()
+        self._written()
         if self._exactly_once:
-            self._producer.commit(positions(work.standing, work.changed), self._group)
+            if not told:
+                self._producer.send_positions(positions(work.standing, work.changed), self._group)
+            self._producer.commit()
         else:
-            self._producer.flush()
             self._connection.commit(positions(work.standing, work.changed), self._group)
         self._sensor.on_commit(work.commit.step, work.commit.number, work.commit.rows, work.newest_timestamp, time.perf_counter() - begun)
         work.done()

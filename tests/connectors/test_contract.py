@@ -192,13 +192,15 @@ def test_positions_and_their_texts_are_committed_with_the_transaction(there: Any
     assert consumer.committed(group, parts) == {}
     producer.begin()
     send(producer, topic, 0, "a")
-    producer.commit({(topic, 0): (7, '{"n":1}'), (topic, 1): (0, "")}, group)
+    producer.send_positions({(topic, 0): (7, '{"n":1}'), (topic, 1): (0, "")}, group)
+    producer.commit()
     assert consumer.committed(group, parts) == {(topic, 0): (7, '{"n":1}'), (topic, 1): (0, "")}
     producer.begin()
     send(producer, topic, 0, "b")
     producer.abort()
     producer.begin()  # a transaction of positions alone
-    producer.commit({(topic, 0): (9, "")}, group)
+    producer.send_positions({(topic, 0): (9, "")}, group)
+    producer.commit()
     assert consumer.committed(group, parts)[(topic, 0)] == (9, "")
     there.commit({(topic, 1): (3, "by hand")}, group)
     assert consumer.committed(group, parts) == {(topic, 0): (9, ""), (topic, 1): (3, "by hand")}
@@ -229,14 +231,16 @@ def test_a_fenced_producer_writes_nothing(there: Any, topic: str, act: str) -> N
             send(zombie, topic, 0, "more")
             zombie.flush()
         elif act == "commit":
-            zombie.commit({(topic, 0): (99, "")}, "g-" + topic)
+            zombie.send_positions({(topic, 0): (99, "")}, "g-" + topic)
+            zombie.commit()
         else:
             zombie.abort()
     with pytest.raises(FencedError):  # and so it stays
         zombie.begin()
     heir.begin()
     send(heir, topic, 0, "heir")
-    heir.commit({(topic, 0): (1, "")}, "g-" + topic)
+    heir.send_positions({(topic, 0): (1, "")}, "g-" + topic)
+    heir.commit()
     assert values(there, topic) == [b"heir"]
     assert there.consumer().committed("g-" + topic, [(topic, 0)]) == {(topic, 0): (1, "")}
 

@@ -282,7 +282,8 @@ def test_lag_is_what_is_left_to_read(broker: str) -> None:
     with ColumnarProducer(connection, "lag-" + topic) as producer:
         producer.begin()
         send(producer, topic, [(1, None, b"v", [])] * 5)
-        producer.commit({(topic, 0): (2, "")}, "group-" + topic)
+        producer.send_positions({(topic, 0): (2, "")}, "group-" + topic)
+        producer.commit()
     found = lag(connection, "group-" + topic, [topic])
     assert found == {(topic, 0): Lag(2, 0, 6), (topic, 1): Lag(None, 0, 0)}
     assert [one.records for one in found.values()] == [4, 0]

@@ -59,7 +59,8 @@ def test_the_right_password_reads_and_writes(secured: str, tmp_path: Path) -> No
     with ColumnarProducer(settings, "secret") as producer:
         producer.begin()
         producer.send("secret", 0, np.array([1]), None, Bytes.of([b"told"]))
-        producer.commit({("secret", 0): (1, "")}, "secret")
+        producer.send_positions({("secret", 0): (1, "")}, "secret")
+        producer.commit()
     with ColumnarConsumer(settings) as consumer:
         consumer.assign([("secret", 0)])
         assert [value for records in read_all(consumer) for value in records.values.to_list()] == [b"told"]

@@ -33,7 +33,8 @@ def test_a_commit_without_an_answer_ends_and_the_next_producer_goes_on(tmp_path:
         begun = time.monotonic()
         try:
             with pytest.raises(TransactionError):
-                silent.commit({("in", 0): (1, "")}, "worker")
+                silent.send_positions({("in", 0): (1, "")}, "worker")
+                silent.commit()
             waited = time.monotonic() - begun
         finally:
             os.kill(pid.pid, signal.SIGCONT)
@@ -41,7 +42,8 @@ def test_a_commit_without_an_answer_ends_and_the_next_producer_goes_on(tmp_path:
         with ColumnarProducer(kafka, "worker") as heir:  # whatever became of the first one's transaction, it is over now
             heir.begin()
             heir.send("out", 0, np.zeros(1, np.int64), None, Bytes.of([b"second"]))
-            heir.commit({("in", 0): (2, "")}, "worker")
+            heir.send_positions({("in", 0): (2, "")}, "worker")
+            heir.commit()
         silent.close()
         with ColumnarConsumer(kafka) as consumer:
             consumer.assign([("out", 0)])
@@ -59,4 +61,5 @@ def test_a_request_that_the_broker_always_puts_off_ends(broker: str) -> None:
         producer.begin()
         producer.send("silence.out", 0, np.zeros(1, np.int64), None, Bytes.of([b"row"]))
         with pytest.raises(TransactionError, match="no answer from the broker in 14 s"):
-            producer.commit({("silence.no-such-topic", 0): (1, "")}, "silence")  # retried by the client without an end
+            producer.send_positions({("silence.no-such-topic", 0): (1, "")}, "silence")
+            producer.commit()  # retried by the client without an end
