@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -124,10 +125,8 @@ def encode(table: pa.Table) -> Bytes:
         store.append(data)
         if store is texts:
             raw.append(kind == RAW)
-    heads = [
-        (("{" if not place else ",") + json.dumps(name, ensure_ascii=False) + ":").encode() for place, name in enumerate(table.column_names)
-    ]
-    room = rows * (sum(len(head) for head in heads) + 1 + 5 * len(kinds) + 20 * len(ints) + 26 * len(floats))
+    names, name_at = _names(tuple(table.column_names))
+    room = rows * (len(names) + 1 + 5 * len(kinds) + 20 * len(ints) + 26 * len(floats))
     clean = np.ones(len(texts), np.bool_)
     for place, text in enumerate(texts):
         length = np.maximum(text.length, 0)
@@ -139,8 +138,8 @@ def encode(table: pa.Table) -> Bytes:
     end = _write(
         np.array(kinds, np.int64),
         np.array(slots, np.int64),
-        np.frombuffer(b"".join(heads), np.uint8),
-        np.cumsum([0] + [len(head) for head in heads]),
+        names,
+        name_at,
         np.stack(ints) if ints else np.empty((0, rows), np.int64),
         np.stack(floats) if floats else np.empty((0, rows)),
         np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8),
@@ -153,6 +152,13 @@ def encode(table: pa.Table) -> Bytes:
     )
     start = np.concatenate([[0], ends[:-1]]) if rows else ends
     return Bytes(out[: int(end)], start, ends - start)
+
+
+@lru_cache(64)
+def _names(columns: tuple[str, ...]) -> tuple[Any, Any]:
+    """What stands before the values, and where each one's begins."""
+    heads = [(("{" if not place else ",") + json.dumps(name, ensure_ascii=False) + ":").encode() for place, name in enumerate(columns)]
+    return np.frombuffer(b"".join(heads), np.uint8), np.cumsum([0] + [len(head) for head in heads])
 
 
 def cells_of(name: str, array: pa.Array) -> tuple[int, Any]:
@@ -184,7 +190,8 @@ def cells_of(name: str, array: pa.Array) -> tuple[int, Any]:
 
 
 def _numbers(array: pa.Array, kind: Any) -> Any:
-    return array.fill_null(0).to_numpy(zero_copy_only=False).astype(kind, copy=False)
+    filled = array.fill_null(0) if array.null_count else array
+    return filled.to_numpy(zero_copy_only=False).astype(kind, copy=False)
 
 
 def _plain(cell: Any) -> Any:

@@ -14,6 +14,7 @@ from connectors.errors import OffsetLostError, said
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
 from connectors.kafka.columns import Records
+from connectors.kafka.fetches import Fetches
 from connectors.kafka.partition import PartitionRecords
 from connectors.kafka.transport import Selector, read_large_pieces
 from streams.errors import BrokerError
@@ -53,6 +54,7 @@ class ColumnarConsumer:
             )
         except kafka.errors.KafkaError as error:
             raise _unreachable(settings, error) from error
+        self._consumer._fetcher.__class__ = Fetches
         self._consumer._fetcher.PartitionRecords = PartitionRecords
         self._isolation = isolation
         self._groups: dict[str, KafkaConsumer] = {}

@@ -29,6 +29,9 @@ VERSION = "3.0.12"
 
 # what is called or replaced, with the parameters it had when this was written
 SEAMS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
+    (Fetcher, "fetch_records", ("self", "max_records", "update_offsets", "timeout_ms")),
+    (Fetcher, "fetched_records", ("self", "max_records", "update_offsets")),
+    (Fetcher, "_send_fetches_async", ("self",)),
     (Fetcher, "_append", ("self", "drained", "part", "max_records", "update_offsets")),
     (
         Fetcher.PartitionRecords,

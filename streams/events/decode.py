@@ -1,4 +1,4 @@
-"""Records of one partition become typed rows; what cannot be read is refused, with the reason.
+"""Records become typed rows; what cannot be read is refused, with the reason.
 
 What is refused depends on the record alone; only a time in the future is measured by the wall clock, and that refusal is recorded with
 the commit, so that a replay refuses the same.
@@ -6,7 +6,7 @@ the commit, so that a replay refuses the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,17 +59,27 @@ class Decoded:
 def decode(
     records: Records, source: Input, read: Format, strict: bool = True, now: int | None = None, ahead: Collection[int] = ()
 ) -> Decoded:
-    """Read the records of one partition by the schema of `source`.
+    """Read the records of one partition. See `decode_parts`; `ahead` are the offsets that a replay is told were refused by the clock."""
+    (found,) = decode_parts([records], source, read, strict, now, ahead)
+    return found
+
+
+def decode_parts(
+    parts: Sequence[Records], source: Input, read: Format, strict: bool = True, now: int | None = None, ahead: Collection[int] = ()
+) -> list[Decoded]:
+    """Read the records of several partitions of one topic by the schema of `source`, all in one go: of a few each, most of the time is
+    what a call costs. What they need of the buffers is copied together.
 
     With `strict` a record without value and one larger than LARGEST are refused, as is an event time more than `max_ahead` past
-    `now` (ms); without it (topics of the project's own) a record without value is passed over. A replay gives no `now`, but the
-    offsets that were refused for that reason as `ahead`.
+    `now` (ms); without it (topics of the project's own) a record without value is passed over. A replay of one partition gives no
+    `now`, but the offsets that were refused for that reason as `ahead`.
     """
+    records = Records.concat(parts)
     reasons: dict[int, str] = {}
     length = records.values.length
     marks = _watermarks(records, length, reasons)
     usable = length > 0
-    if strict:
+    if strict and not (usable & (length <= LARGEST)).all():
         for row in np.flatnonzero(length <= 0):
             if int(row) not in marks and int(row) not in reasons:
                 reasons[int(row)] = "an empty message: an event is one JSON object or Avro record"
@@ -82,8 +92,8 @@ def decode(
     for row in good[~known]:
         reasons[int(row)] = f"the event time {source.time} is missing"
     far: set[int] = set()
-    if strict and now is not None:
-        for at in np.flatnonzero(known & (times > now + source.max_ahead)):
+    if strict and now is not None and (early := known & (times > now + source.max_ahead)).any():
+        for at in np.flatnonzero(early):
             far.add(int(good[at]))
             reasons[int(good[at])] = (
                 f"the event time {source.time} = {int(times[at])} is {int(times[at]) - now:,} ms in the future;"
@@ -94,7 +104,8 @@ def decode(
         known &= ~np.isin(records.offsets[good], np.fromiter(ahead, np.int64, len(ahead)))
     if not known.all():
         table, good, times = table.filter(pa.array(known)), good[known], times[known]
-    return _decoded(records, table, good, times, marks, reasons, far)
+    table = _with_place(table, parts, records.offsets[good], times, good)
+    return list(_split(parts, table, good, times, marks, reasons, far))
 
 
 def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dict[int, int]:
@@ -135,8 +146,8 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     if source.time == TIMESTAMP:
         return records.timestamps[good], np.ones(len(good), bool)
     column = table.column(source.time)
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms")).cast(pa.int64())
+    if pa.types.is_timestamp(column.type) and column.type.unit != "ms":
+        column = column.cast(pa.timestamp("ms", column.type.tz))
     column = column.cast(pa.int64())
     if not column.null_count:
         return column.to_numpy(), np.ones(len(good), bool)
@@ -144,20 +155,38 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     return pc.call_function("coalesce", [column, pa.scalar(0)]).to_numpy(), pc.is_valid(column).to_numpy()
 
 
-def _decoded(
-    records: Records, table: pa.Table, good: Int64, times: Int64, marks: dict[int, int], reasons: dict[int, str], far: set[int]
-) -> Decoded:
-    offsets = records.offsets[good]
-    table = table.append_column(PARTITION, pa.array(np.full(len(good), records.partition, np.int32)))
-    table = table.append_column(OFFSET, pa.array(offsets)).append_column(TIME, pa.array(times))
-    is_row = np.ones(len(good), bool)
-    if marks:
-        rows = np.concatenate([good, np.fromiter(marks, np.int64, len(marks))])
-        sorting = np.argsort(rows, kind="stable")
-        times = np.concatenate([times, np.fromiter(marks.values(), np.int64, len(marks))])[sorting]
-        is_row = np.concatenate([is_row, np.zeros(len(marks), bool)])[sorting]
-    refused = tuple(_refused(records, row, reasons[row], row in far) for row in sorted(reasons))
-    return Decoded(table, offsets, times, is_row, refused, records.next_offset)
+def _with_place(table: pa.Table, parts: Sequence[Records], offsets: Int64, times: Int64, good: Int64) -> pa.Table:
+    """The rows with their partition, offset and time."""
+    partitions = np.array([part.partition for part in parts], np.int32).repeat([len(part) for part in parts])[good]
+    meta = {PARTITION: pa.array(partitions), OFFSET: pa.array(offsets), TIME: pa.array(times)}
+    return pa.Table.from_arrays([*table.columns, *meta.values()], [*table.column_names, *meta])
+
+
+def _split(
+    parts: Sequence[Records],
+    table: pa.Table,
+    good: Int64,
+    times: Int64,
+    marks: dict[int, int],
+    reasons: dict[int, str],
+    far: set[int],
+) -> Iterator[Decoded]:
+    """What is of each partition. Rows and indexes count through all parts."""
+    begin = at = 0
+    for part in parts:
+        end = begin + len(part)
+        upto = int(np.searchsorted(good, end)) if part is not parts[-1] else len(good)
+        rows, stamps = good[at:upto] - begin, times[at:upto]
+        is_row = np.ones(len(rows), bool)
+        offsets = part.offsets[rows]
+        if mine := {row - begin: mark for row, mark in marks.items() if begin <= row < end}:
+            all_rows = np.concatenate([rows, np.fromiter(mine, np.int64, len(mine))])
+            sorting = np.argsort(all_rows, kind="stable")
+            stamps = np.concatenate([stamps, np.fromiter(mine.values(), np.int64, len(mine))])[sorting]
+            is_row = np.concatenate([is_row, np.zeros(len(mine), bool)])[sorting]
+        refused = tuple(_refused(part, row - begin, reasons[row], row in far) for row in sorted(reasons) if begin <= row < end)
+        yield Decoded(table.slice(at, upto - at), offsets, stamps, is_row, refused, part.next_offset)
+        begin, at = end, upto
 
 
 def _refused(records: Records, row: int, reason: str, by_clock: bool) -> Refused:

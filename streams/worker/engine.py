@@ -358,8 +358,8 @@ class Worker:
         records = sum(max(count, 0) for count in behind.values()) + self._merge.rows
         self.sensor.on_lag(self.step.name, records, [f"{topic}[{partition}]" for topic, partition in map(self._part, self._waiting_for)])
 
-    def _decode(self, records: Records) -> Decoded:
-        return self._readers[records.topic].decode(records, now_ms())
+    def _decode(self, parts: Sequence[Records]) -> list[Decoded]:
+        return self._readers[parts[0].topic].decode_parts(parts, now_ms())
 
     def _waiting(self, part: Part) -> int:
         return self._merge.waiting(self._readers[part[0]].rank, part[1])

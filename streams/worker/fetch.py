@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -35,12 +37,12 @@ class Fetched:
 
 
 class Fetch:
-    """Feeds a bounded queue. `decode` reads the records of one partition; `waiting` tells how many rows of it wait in the merge."""
+    """Feeds a bounded queue. `decode` reads records of one topic, each partition's by itself; `waiting` tells how many rows of it wait in the merge."""
 
     def __init__(
         self,
         consumer: Consumer,
-        decode: Callable[[Records], Decoded],
+        decode: Callable[[Sequence[Records]], Sequence[Decoded]],
         waiting: Callable[[Part], int],
         limit_rows: int = 200_000,
         limit_bytes: int = 128 << 20,
@@ -165,11 +167,11 @@ class Fetch:
             self._pass_over(error)
             return 1
         found = []
-        for records in polled:
+        for records, decoded in self._decoded(polled):
             part = (records.topic, records.partition)
             self._caught_up.pop(part, None)
             newest = int(records.timestamps[-1]) if len(records) else -1
-            found.append(Fetched(part, self._decode(records), len(records), records.nbytes, newest, self._clock()))
+            found.append(Fetched(part, decoded, len(records), records.nbytes, newest, self._clock()))
         if found:
             self._wanted.clear()
         self._put(found)
@@ -180,11 +182,19 @@ class Fetch:
             self._wanted.wait(LINGER_S)  # a fetch costs the same with few records: a later one finds more
         return count
 
+    def _decoded(self, polled: Sequence[Records]) -> Iterator[tuple[Records, Decoded]]:
+        """Of few records all partitions of a topic are read together, of many each by itself, without a copy."""
+        few = sum(map(len, polled)) < FEW
+        by_topic = groupby(sorted(polled, key=_topic), _topic) if few else ((None, [records]) for records in polled)
+        for _, group in by_topic:
+            parts = list(group)
+            yield from zip(parts, self._decode(parts), strict=True)
+
     def _pass_over(self, error: CorruptBatchError) -> None:
         """A damaged batch cannot be read again, so it is refused as one and the stream goes on behind it."""
         part = (error.topic, error.partition)
         refused = Refused(*part, error.offset, -1, None, None, (), f"{error.message}; offsets {error.offset}..{error.after} are lost")
-        decoded = self._decode(_no_records(*part, error.after))
+        (decoded,) = self._decode([_no_records(*part, error.after)])
         self._consumer.seek(part, error.after)
         self._put([Fetched(part, replace(decoded, refused=(refused,)), 1, 0, -1, self._clock())])
 
@@ -210,6 +220,9 @@ class Fetch:
             self._at[part] = max(self._at[part], position)
             if position >= end:
                 self._caught_up[part] = now
+
+
+_topic = attrgetter("topic")
 
 
 def _no_records(topic: str, partition: int, next_offset: int) -> Records:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from connectors.kafka.columns import Records
 from streams.errors import StateError
-from streams.events.decode import Decoded, Format, decode
+from streams.events.decode import Decoded, Format, decode, decode_parts
 from streams.step import Input
 from streams.types import OffsetRange
 from streams.worker.commits import Commit, Standing
@@ -31,6 +31,9 @@ class Reader:
 
     def decode(self, records: Records, now: int | None = None, ahead: Collection[int] = ()) -> Decoded:
         return decode(records, self.input, self.format, self.strict, now, ahead)
+
+    def decode_parts(self, parts: Sequence[Records], now: int) -> list[Decoded]:
+        return decode_parts(parts, self.input, self.format, self.strict, now)
 
     def read(self, decoded: Decoded, partition: int) -> Read:
         return Read(self.rank, partition, decoded.table, decoded.offsets, decoded.times, decoded.is_row, decoded.next_offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import kafka
@@ -26,8 +27,8 @@ def test_the_end_of_a_transaction_without_records_leaves_a_partition_caught_up(b
     quiet = f"quiet-{uuid.uuid4().hex[:8]}"
     ensure_topics({"bootstrap_servers": broker}, {quiet: TopicSettings()})
 
-    def decode(records: Records) -> Passed:
-        return Passed(records.next_offset)
+    def decode(parts: Sequence[Records]) -> list[Passed]:
+        return [Passed(part.next_offset) for part in parts]
 
     def is_read(end: int) -> bool:
         fetch.get()

@@ -43,14 +43,14 @@ class Column:
         if array.type != type.arrow:
             array = array.cast(type.arrow)
         if type in FLOATS:
-            return cls(pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False).astype(np.float64), valid)
+            return cls(_filled(array, 0.0).to_numpy(zero_copy_only=False).astype(np.float64), valid)
         if type is Type.DATE:
             array = array.cast(pa.int32())
         elif type is Type.BOOL:
             array = array.cast(pa.int8())
         elif type is Type.TIMESTAMP:
             array = array.cast(pa.int64())
-        return cls(pc.fill_null(array, 0).to_numpy(zero_copy_only=False).astype(np.int64), valid)
+        return cls(_filled(array, 0).to_numpy(zero_copy_only=False).astype(np.int64), valid)
 
     def to_arrow(self, type: Type) -> pa.Array:
         """The Arrow array of `type.arrow`."""
@@ -65,3 +65,7 @@ class Column:
         if type is Type.TIMESTAMP:
             return pa.array(self.values, mask=mask).cast(pa.timestamp("ms"))
         return pa.array(self.values.astype(type.arrow.to_pandas_dtype()), mask=mask)
+
+
+def _filled(array: pa.Array, value: float) -> pa.Array:
+    return pc.fill_null(array, value) if array.null_count else array
