@@ -196,8 +196,20 @@ def test_positions_and_their_texts_are_committed_with_the_transaction(there: Any
     producer.commit()
     assert consumer.committed(group, parts) == {(topic, 0): (7, '{"n":1}'), (topic, 1): (0, "")}
     producer.begin()
+    producer.send_positions({(topic, 0): (8, "")}, group)  # before the records, as a worker does
     send(producer, topic, 0, "b")
+    producer.flush()
+    assert there.consumer().committed(group, [(topic, 1)]) == {(topic, 1): (0, "")}
     producer.abort()
+    assert consumer.committed(group, parts)[(topic, 0)] == (7, '{"n":1}')
+    producer.begin()
+    producer.send_positions({(topic, 0): (8, "")}, group)
+    send(producer, topic, 0, "c")
+    producer.commit()
+    assert consumer.committed(group, parts)[(topic, 0)] == (8, "")
+    assert values(there, topic) == [b"a", b"c"]
+    with pytest.raises(TransactionError, match="call begin"):
+        producer.send_positions({(topic, 0): (9, "")}, group)
     producer.begin()  # a transaction of positions alone
     producer.send_positions({(topic, 0): (9, "")}, group)
     producer.commit()

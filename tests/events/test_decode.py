@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.formats import json as json_format
+from connectors.kafka import batches as wire
 from connectors.kafka.admin import TopicSettings
 from connectors.kafka.columns import Bytes, Headers, Records
 from connectors.memory import MemoryBroker
 from streams.events import dead_letters
-from streams.events.decode import LARGEST, WATERMARK, decode
+from streams.events.decode import LARGEST, WATERMARK, decode, decode_parts
 from streams.step import Input
 from streams.types import Position, Type
 
@@ -64,6 +68,32 @@ def test_it_is_refused_with_place_and_reason_and_the_others_are_read(name: str) 
     (refused,) = found.refused
     assert (refused.topic, refused.partition, refused.offset, refused.value) == ("shop.payments", 3, 11, value)
     assert reason in refused.reason and len(refused.reason) > 10
+
+
+def headers(rows: list[list[tuple[str, bytes | None]] | None]) -> Headers:
+    buffer, start, _ = wire.encode_headers(rows, len(rows))
+    return Headers(buffer, start + 1, np.array([len(row or ()) for row in rows], np.int32))
+
+
+SOME_BAD = ("broken JSON", "no value", "an unknown field", "a null time", "a time in the future")
+SOME_GOOD = (json.dumps(GOOD).encode(), json.dumps({**GOOD, "at": NOW - 7}).encode())
+cells = st.sampled_from([*SOME_GOOD, WATERMARK, *(BAD[name][0] for name in SOME_BAD)])
+
+
+@given(st.lists(st.lists(cells, max_size=6), min_size=1, max_size=4))
+def test_partitions_read_together_are_as_each_by_itself(wanted: list[list[bytes | str | None]]) -> None:
+    header = (WATERMARK, str(NOW - 3).encode())
+    parts = []
+    for partition, rows in enumerate(wanted):
+        marks = [row == WATERMARK for row in rows]
+        made = records([None if isinstance(row, str) else row for row in rows])
+        parts.append(replace(made, partition=partition, headers=headers([[header] if mark else None for mark in marks])))
+    for together, part in zip(decode_parts(parts, SOURCE, READ, now=NOW), parts, strict=True):
+        alone = decode(part, SOURCE, READ, now=NOW)
+        assert together.table.equals(alone.table)
+        for name in ("offsets", "times", "is_row"):
+            np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
+        assert (together.refused, together.next_offset) == (alone.refused, alone.next_offset)
 
 
 def test_a_missing_field_and_null_keys_are_null() -> None:

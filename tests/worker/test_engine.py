@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,8 @@ from connectors.kafka.admin import TopicSettings
 from connectors.memory import MemoryBroker
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
+from streams.types import Batch, Outputs
+from streams.worker import engine
 from streams.worker.snapshots import Folder
 from tests.worker.steps import Chain, source
 
@@ -52,10 +55,71 @@ crashes = st.builds(
 )
 
 
-@given(st.lists(st.lists(st.integers(1, 400), max_size=30), min_size=3, max_size=3), st.lists(crashes, max_size=3), st.integers(3, 60))
+@pytest.mark.parametrize("pipelined_rows", [0, engine.PIPELINED_ROWS], ids=["written behind", "written at once"])
+@given(
+    times=st.lists(st.lists(st.integers(1, 400), max_size=30), min_size=3, max_size=3),
+    faults=st.lists(crashes, max_size=3),
+    batch_rows=st.integers(3, 60),
+)
 @settings(max_examples=25, deadline=None)
-def test_whole_equals_resumed(times: list[list[int]], faults: list[Faults], batch_rows: int) -> None:
-    whole_equals_resumed(step, lambda made: fill(made, times), ["t.out"], faults, batch_rows=batch_rows)
+def test_whole_equals_resumed(times: list[list[int]], faults: list[Faults], batch_rows: int, pipelined_rows: int) -> None:
+    with patch.object(engine, "PIPELINED_ROWS", pipelined_rows):
+        whole_equals_resumed(step, lambda made: fill(made, times), ["t.out"], faults, batch_rows=batch_rows)
+
+
+class Failing(Chain):
+    """Fails at its third batch, when its positions are on their way."""
+
+    batches = 0
+
+    def process(self, batch: Batch) -> Outputs:
+        self.batches += 1
+        if self.batches == 3:
+            raise Crash("in the step")
+        return super().process(batch)
+
+
+def test_positions_that_were_sent_before_the_work_failed_are_not_committed() -> None:
+    made, whole = broker(), broker()
+    fill(made)
+    fill(whole)
+    with pytest.raises(Crash, match="in the step"):
+        run_to_end(Failing(INPUTS, "t.out"), Connection(made), batch_rows=10)
+    assert len(values(made, "t.commits")) == 2
+    run_to_end(step(), Connection(made), batch_rows=10)
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    assert values(made, "t.out") == values(whole, "t.out") != []
+
+
+def test_who_waits_is_told_nothing_while_the_work_looks_for_itself() -> None:
+    made = broker()
+    fill(made)
+    held, at_work, going_on = step(), threading.Event(), threading.Event()
+    process = held.process
+
+    def slow(batch: Batch) -> Outputs:
+        at_work.set()
+        assert going_on.wait(20)
+        return process(batch)
+
+    held.process = slow  # type: ignore[method-assign]
+    driver = worker(held, Connection(made), batch_rows=10)
+    driver.open()
+    try:
+        assert driver.wait(5)
+        assert driver.wait(0.01)  # it was told, and nobody works: it may have been lost on the way, so once more
+        thread = threading.Thread(target=driver.work)
+        thread.start()
+        assert at_work.wait(20)
+        assert not driver.wait(0.01)
+        going_on.set()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert driver.wait(0.01)
+        assert values(made, "t.out")
+    finally:
+        going_on.set()
+        driver.close()
 
 
 def test_dead_letters_and_late_rows_are_written_once_too() -> None:
