@@ -35,6 +35,7 @@ from streams.worker.write import Topics, Work, Write
 log = logging.getLogger(__name__)
 IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) are committed at most so often
 LAG_S = 1.0
+LOST_S = 0.1  # after so long without work, who was told to begin did not hear it
 PIPELINED_ROWS = 5_000  # from so many rows on, work goes on while the commit before is on its way
 QUICK_S = 1.0  # a transaction is opened before the work when the work before took less: it must not stay open for long
 
@@ -150,7 +151,7 @@ class Worker:
 
     def wait(self, timeout: float) -> bool:
         """Wait until there is something for `work`, or it is time to look; False when `work` is at it and looks for itself."""
-        if not self._resting.wait(timeout) and self._working:
+        if not self._resting.wait(LOST_S) and self._working:
             return False
         self._fetch.wait(timeout)
         self._resting.clear()
