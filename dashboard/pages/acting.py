@@ -5,12 +5,15 @@ from __future__ import annotations
 import hmac
 import os
 from datetime import timedelta
+from time import monotonic
 
 import streamlit as st
 
 from dashboard import actions, parts, words
 from dashboard.desk import Desk
 from dashboard.queries import retraining as runs
+
+SHOWN_S = 30.0
 
 
 def person(desk: Desk, place: str) -> str | None:
@@ -170,13 +173,14 @@ def decide(desk: Desk, run: runs.Run) -> None:
 
 def done(answer: actions.Answer) -> None:
     """Keep what a click came to for `decided`."""
-    st.session_state["decided"] = answer
+    st.session_state["decided"] = answer, monotonic() + SHOWN_S
 
 
 def decided() -> None:
-    """What the last decision came to, shown once."""
-    answer: actions.Answer | None = st.session_state.pop("decided", None)
-    if answer is None:
+    """What the last decision came to, for as long as one needs to read it: a page draws itself anew every few seconds."""
+    answer: actions.Answer | None
+    answer, until = st.session_state.get("decided", (None, 0.0))
+    if answer is None or monotonic() > until:
         return
     if answer.error:
         parts.failure("Nothing was changed", answer.error, "The champion goes on serving.")

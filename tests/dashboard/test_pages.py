@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 import dashboard
 from dashboard import desk
-from dashboard.pages import PAGES
+from dashboard.actions import Answer
+from dashboard.pages import PAGES, acting
 from dashboard.store.reader import Reader
 from streams.pipeline import STEPS
 from streams.sections import Dashboard
@@ -159,3 +160,17 @@ def test_values_of_set_reach_the_pages(tmp_path: Path, monkeypatch: pytest.Monke
     project, store, _ = desk.opened(tmp_path)
     store.close()
     assert project.timezone == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("page", ["retraining", "models"])
+def test_what_a_decision_came_to_stays_long_enough_to_be_read(kind: tuple[str, Path], page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, folder = kind
+    if name != "alarm":
+        pytest.skip("of the alarm")
+    app = run(folder, page, monkeypatch)
+    monkeypatch.setattr(acting, "monotonic", lambda: 1000.0)
+    app.session_state["decided"] = Answer("Promoted, commit 0123456789"), 1000.0 + acting.SHOWN_S
+    for _ in range(2):  # a page draws itself anew by itself
+        assert "Promoted, commit 0123456789" in text(app.run())
+    monkeypatch.setattr(acting, "monotonic", lambda: 1001.0 + acting.SHOWN_S)
+    assert "Promoted" not in text(app.run())
