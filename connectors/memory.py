@@ -31,7 +31,7 @@ OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
 class _Transaction:
     state: str = OPEN
     partitions: set[TopicPart] = field(default_factory=set)
-    positions: tuple[Mapping[TopicPart, tuple[int, str] | int], str] | None = None
+    positions: tuple[Mapping[TopicPart, tuple[int, str]], str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +313,7 @@ class MemoryProducer:
     def flush(self) -> None:
         self._usable(transactional=self.transactional_id is not None)
 
-    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str] | int], group: str) -> None:
+    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str]], group: str) -> None:
         self._usable(transactional=True)
         if self._transaction is None:
             raise TransactionError("positions outside a transaction; call begin() first")

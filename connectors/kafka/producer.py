@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.transaction_manager import TransactionState
 from kafka.record.memory_records import MemoryRecordsBuilder
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from connectors.errors import FencedError, MessageTooLargeError, ProduceError, TransactionError, said
 from connectors.kafka import batches as wire
@@ -125,8 +125,8 @@ class ColumnarProducer:
             )  # fmt: skip
             self._hand_over(tp, out, int(end), last - first, int(timestamps[first]), int(newest))
 
-    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str] | int], group: str | ConsumerGroupMetadata) -> None:
-        """Send the group's positions (offset, metadata), which become visible with the rest of the transaction; `commit` waits for the answer.
+    def send_positions(self, positions: Mapping[TopicPart, tuple[int, str]], group: str) -> None:
+        """Send the group's positions (offset, metadata), which become visible with the transaction; `commit` waits for the answer.
 
         They travel while the caller works. Records that are handed over meanwhile leave when they have arrived: each of the two makes
         the coordinator take something in, and both at once would have to be tried again.
@@ -134,9 +134,7 @@ class ColumnarProducer:
         self._usable(transactional=True)
         if not self._open:
             raise TransactionError("positions outside a transaction; call begin() first")
-        offsets = {
-            TopicPartition(*part): OffsetAndMetadata(*((at, "") if isinstance(at, int) else at), -1) for part, at in positions.items()
-        }
+        offsets = {TopicPartition(*part): OffsetAndMetadata(*at, -1) for part, at in positions.items()}
         try:
             self._told = self._producer._transaction_manager.send_offsets_to_transaction(offsets, group)
         except Exception as error:

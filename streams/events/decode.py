@@ -79,7 +79,7 @@ def decode_parts(
     length = records.values.length
     marks = _watermarks(records, length, reasons)
     usable = length > 0
-    if strict and not (usable & (length <= LARGEST)).all():
+    if strict:
         for row in np.flatnonzero(length <= 0):
             if int(row) not in marks and int(row) not in reasons:
                 reasons[int(row)] = "an empty message: an event is one JSON object or Avro record"
@@ -92,8 +92,8 @@ def decode_parts(
     for row in good[~known]:
         reasons[int(row)] = f"the event time {source.time} is missing"
     far: set[int] = set()
-    if strict and now is not None and (early := known & (times > now + source.max_ahead)).any():
-        for at in np.flatnonzero(early):
+    if strict and now is not None:
+        for at in np.flatnonzero(known & (times > now + source.max_ahead)):
             far.add(int(good[at]))
             reasons[int(good[at])] = (
                 f"the event time {source.time} = {int(times[at])} is {int(times[at]) - now:,} ms in the future;"
@@ -104,8 +104,7 @@ def decode_parts(
         known &= ~np.isin(records.offsets[good], np.fromiter(ahead, np.int64, len(ahead)))
     if not known.all():
         table, good, times = table.filter(pa.array(known)), good[known], times[known]
-    table = _with_place(table, parts, records.offsets[good], times, good)
-    return list(_split(parts, table, good, times, marks, reasons, far))
+    return list(_split(parts, table, good, records.offsets[good], times, marks, reasons, far))
 
 
 def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dict[int, int]:
@@ -155,37 +154,33 @@ def _times(records: Records, good: Int64, table: pa.Table, source: Input) -> tup
     return pc.call_function("coalesce", [column, pa.scalar(0)]).to_numpy(), pc.is_valid(column).to_numpy()
 
 
-def _with_place(table: pa.Table, parts: Sequence[Records], offsets: Int64, times: Int64, good: Int64) -> pa.Table:
-    """The rows with their partition, offset and time."""
-    partitions = np.array([part.partition for part in parts], np.int32).repeat([len(part) for part in parts])[good]
-    meta = {PARTITION: pa.array(partitions), OFFSET: pa.array(offsets), TIME: pa.array(times)}
-    return pa.Table.from_arrays([*table.columns, *meta.values()], [*table.column_names, *meta])
-
-
 def _split(
     parts: Sequence[Records],
     table: pa.Table,
     good: Int64,
+    offsets: Int64,
     times: Int64,
     marks: dict[int, int],
     reasons: dict[int, str],
     far: set[int],
 ) -> Iterator[Decoded]:
-    """What is of each partition. Rows and indexes count through all parts."""
+    """What is of each partition, with its place. Indexes (`good` has the rows') count through the records of all parts."""
+    ends = np.cumsum([len(part) for part in parts])
+    cuts = np.searchsorted(good, ends)
+    partitions = np.repeat(np.array([part.partition for part in parts], np.int32), np.diff(cuts, prepend=0))
+    place = {PARTITION: pa.array(partitions), OFFSET: pa.array(offsets), TIME: pa.array(times)}
+    table = pa.Table.from_arrays([*table.columns, *place.values()], [*table.column_names, *place])
     begin = at = 0
-    for part in parts:
-        end = begin + len(part)
-        upto = int(np.searchsorted(good, end)) if part is not parts[-1] else len(good)
-        rows, stamps = good[at:upto] - begin, times[at:upto]
-        is_row = np.ones(len(rows), bool)
-        offsets = part.offsets[rows]
-        if mine := {row - begin: mark for row, mark in marks.items() if begin <= row < end}:
-            all_rows = np.concatenate([rows, np.fromiter(mine, np.int64, len(mine))])
-            sorting = np.argsort(all_rows, kind="stable")
-            stamps = np.concatenate([stamps, np.fromiter(mine.values(), np.int64, len(mine))])[sorting]
-            is_row = np.concatenate([is_row, np.zeros(len(mine), bool)])[sorting]
+    for part, end, upto in zip(parts, ends.tolist(), cuts.tolist(), strict=True):
+        mine, stamps = slice(at, upto), times[at:upto]
+        is_row = np.ones(upto - at, bool)
+        if here := {row: mark for row, mark in marks.items() if begin <= row < end}:
+            rows = np.concatenate([good[mine], np.fromiter(here, np.int64, len(here))])
+            sorting = np.argsort(rows, kind="stable")
+            stamps = np.concatenate([stamps, np.fromiter(here.values(), np.int64, len(here))])[sorting]
+            is_row = np.concatenate([is_row, np.zeros(len(here), bool)])[sorting]
         refused = tuple(_refused(part, row - begin, reasons[row], row in far) for row in sorted(reasons) if begin <= row < end)
-        yield Decoded(table.slice(at, upto - at), offsets, stamps, is_row, refused, part.next_offset)
+        yield Decoded(table.slice(at, upto - at), offsets[mine], stamps, is_row, refused, part.next_offset)
         begin, at = end, upto
 
 

@@ -58,7 +58,7 @@ class Settings:
 
 
 class Worker:
-    """Drives one step. `readers` by topic, see `reader_of` in pipeline.py."""
+    """Drives one step. `readers` by topic, see `readers` in pipeline.py."""
 
     def __init__(
         self, step: Step, connection: Connection, readers: Mapping[str, Reader], settings: Settings, sensor: Sensor | None = None
@@ -223,8 +223,8 @@ class Worker:
         if taken is None and not self._refused and not moved and self._mark() is None:
             return False
         mark = self._mark() if taken is None else None
-        before, self._standing = self._standing, self._next(progress)
-        changed = {part: one for part, one in progress.items() if one != before.progress[part]}
+        before, self._standing = self._standing.progress, self._next(progress)
+        changed = {part: one for part, one in progress.items() if one != before[part]}
         # a partition must carry the newest frontier, or a restart would go back behind it
         carried = changed or dict(list(progress.items())[:1])
         few = taken is not None and max(taken.batch.rows, self._merge.rows) < PIPELINED_ROWS and self._write.is_idle
@@ -303,15 +303,14 @@ class Worker:
         outputs: dict[str, Output],
         refused: list[Refused],
         idle: set[Slot],
-        before: Standing,
+        before: Mapping[Part, Progress],
         carried: dict[Part, Progress],
         mark: int | None,
     ) -> Work:
-        started = before.progress
         commit = Commit(
             self.step.name,
             self._standing.number,
-            tuple(OffsetRange(*part, started[part].read, one.read) for part, one in carried.items() if one.read > started[part].read),
+            tuple(OffsetRange(*part, before[part].read, one.read) for part, one in carried.items() if one.read > before[part].read),
             self._standing.frontier,
             rows=taken.batch.rows if taken is not None else 0,
             disordered=taken is not None and taken.disordered,

@@ -37,7 +37,8 @@ class Fetched:
 
 
 class Fetch:
-    """Feeds a bounded queue. `decode` reads records of one topic, each partition's by itself; `waiting` tells how many rows of it wait in the merge."""
+    """Feeds a bounded queue. `decode` reads records of one topic, a `Decoded` a partition; `waiting` tells how many rows of a partition wait
+    in the merge."""
 
     def __init__(
         self,
@@ -184,10 +185,11 @@ class Fetch:
 
     def _decoded(self, polled: Sequence[Records]) -> Iterator[tuple[Records, Decoded]]:
         """Of few records all partitions of a topic are read together, of many each by itself, without a copy."""
-        few = sum(map(len, polled)) < FEW
-        by_topic = groupby(sorted(polled, key=_topic), _topic) if few else ((None, [records]) for records in polled)
-        for _, group in by_topic:
-            parts = list(group)
+        if sum(map(len, polled)) < FEW:
+            groups = [list(group) for _, group in groupby(sorted(polled, key=_topic), _topic)]
+        else:
+            groups = [[records] for records in polled]
+        for parts in groups:
             yield from zip(parts, self._decode(parts), strict=True)
 
     def _pass_over(self, error: CorruptBatchError) -> None:

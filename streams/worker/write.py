@@ -69,7 +69,7 @@ class Write:
         group: str,
         exactly_once: bool,
         sensor: Sensor,
-        written: Callable[[], None] = lambda: None,
+        written: Callable[[], None],
     ) -> None:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
         self._exactly_once, self._sensor, self._written = exactly_once, sensor, written
