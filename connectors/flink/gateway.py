@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ from streams.errors import BrokerError
 # What a job keeps and copies are arrays of bytes, many of a megabyte: the default collector, which gives each such array regions of its
 # own, and half the heap cost the benchmark's job a quarter; room for the young that grows from little costs another eighth.
 JVM_ARGS = "-Xmx3g -Xmn1500m -XX:+UseParallelGC"
+
+LAST_WORDS_S = 5  # a JVM ends in less than one where nothing hangs
 
 # what a Java says of itself at each start, and nobody can do anything about
 NOISE = (
@@ -66,7 +69,9 @@ def gateway() -> Any:
     finally:
         java_gateway.launch_gateway_server_process = launch
     for process in _begun[before:]:
-        threading.Thread(target=_pass_on, args=(process.stderr,), name="flink-stderr", daemon=True).start()
+        passing = threading.Thread(target=_pass_on, args=(process.stderr,), name="flink-stderr", daemon=True)
+        passing.start()
+        atexit.register(_hear_out, process, passing)
     return found
 
 
@@ -93,6 +98,12 @@ def _quiet() -> None:
 
 def _not_of_py4j(record: logging.LogRecord) -> bool:
     return "py4j" not in record.pathname
+
+
+def _hear_out(process: Popen[bytes], passing: threading.Thread) -> None:
+    """End the JVM, as this process's end would, and wait for its last words: what ended it may be among them."""
+    process.terminate()
+    passing.join(LAST_WORDS_S)
 
 
 def _pass_on(said: Iterable[bytes]) -> None:
