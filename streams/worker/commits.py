@@ -1,13 +1,15 @@
 """What one commit took, as its record in the log and as the metadata of the committed offsets.
 
-With the records any replay follows the very same order; with the metadata a restart goes on where the last commit stood.
+With the records any replay follows the very same order, and a restart goes on where the last of them stood. The group's offsets are
+told only now and then, in a transaction as the rest: for them the broker does as much as for all the rows of a small commit.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from streams.types import OffsetRange
 from streams.worker.connection import Part
@@ -18,7 +20,8 @@ from streams.worker.merge import Frontier, Place, Progress
 class Commit:
     """Commit `number` of a step: the offset ranges it read, and the frontier it took all waiting rows up to.
 
-    `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for,
+    `progress` is where the partitions stand that moved; empty where the group's offsets alone say so, as at least once, where a record
+    may be written whose rows are lost. `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for,
     `ahead` the records (topic, partition, offset) that were refused because their time was in the future of the wall clock. `mark` is the
     event time that the step was told has come (see Step.frontier), None where it was told nothing.
     """
@@ -33,6 +36,7 @@ class Commit:
     ahead: tuple[tuple[str, int, int], ...] = ()
     at: int = 0
     mark: int | None = None
+    progress: Mapping[Part, Progress] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(
@@ -47,6 +51,7 @@ class Commit:
                 "ahead": self.ahead,
                 "at": self.at,
                 "mark": self.mark,
+                "progress": progress_to_json(self.progress),
             },
             separators=(",", ":"),
         )
@@ -66,6 +71,7 @@ class Commit:
             tuple((topic, partition, offset) for topic, partition, offset in found["ahead"]),
             found["at"],
             found.get("mark"),
+            progress_from_json(found["progress"]),
         )
 
 
@@ -81,6 +87,10 @@ class Standing:
     progress: Mapping[Part, Progress]
     ahead: tuple[tuple[str, int, int], ...] = ()
 
+    def after(self, commit: Commit) -> Standing:
+        """Where it stands after the commit that follows; `ahead` is not looked at."""
+        return Standing(commit.number, commit.frontier, {**self.progress, **commit.progress})
+
 
 BEGINNING = Standing(0, Frontier(), {})
 
@@ -90,14 +100,23 @@ def still_ahead(ahead: Iterable[tuple[str, int, int]], progress: Mapping[Part, P
     return tuple(one for one in ahead if one[:2] in progress and one[2] >= progress[one[:2]].low)
 
 
-def positions(standing: Standing, changed: Mapping[Part, Progress]) -> dict[Part, tuple[int, str]]:
-    """What to commit for the partitions that moved: the lowest offset not taken, and the metadata a restart needs."""
+def progress_to_json(progress: Mapping[Part, Progress]) -> list[list[Any]]:
+    return [[*part, one.low, one.read, one.newest, one.low_newest] for part, one in progress.items()]
+
+
+def progress_from_json(found: Iterable[list[Any]]) -> dict[Part, Progress]:
+    return {(topic, partition): Progress(*rest) for topic, partition, *rest in found}
+
+
+def positions(standing: Standing, moved: Mapping[Part, Progress], at: int) -> dict[Part, tuple[int, str]]:
+    """What to commit for the partitions that moved: the lowest offset not taken, and the metadata a restart needs. `at`: ms, now."""
     return {
         part: (
             one.low,
             json.dumps(
                 {
                     "n": standing.number,
+                    "at": at,
                     "read": one.read,
                     "newest": one.newest,
                     "before": one.low_newest,
@@ -106,13 +125,14 @@ def positions(standing: Standing, changed: Mapping[Part, Progress]) -> dict[Part
                 separators=(",", ":"),
             ),
         )
-        for part, one in changed.items()
+        for part, one in moved.items()
     }
 
 
-def standing(committed: Mapping[Part, tuple[int, str]]) -> Standing:
-    """The inverse of `positions`, from what the broker has. Offsets committed by others, without metadata, are plain positions."""
-    number, frontier = 0, Frontier()
+def standing(committed: Mapping[Part, tuple[int, str]]) -> tuple[Standing, int]:
+    """The inverse of `positions`, from what the broker has, and when (ms) that was. Offsets committed by others, without metadata, are
+    plain positions."""
+    number, frontier, at = 0, Frontier(), 0
     progress = {}
     for part, (offset, metadata) in committed.items():
         try:
@@ -123,8 +143,8 @@ def standing(committed: Mapping[Part, tuple[int, str]]) -> Standing:
             progress[part] = Progress(offset, offset)
             continue
         if found["n"] >= number:
-            number, frontier = found["n"], Frontier(others, driving)
-    return Standing(number, frontier, progress)
+            number, frontier, at = found["n"], Frontier(others, driving), found["at"]
+    return Standing(number, frontier, progress), at
 
 
 def _place(place: list[int]) -> Place:

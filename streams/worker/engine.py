@@ -2,8 +2,8 @@
 
 Four threads overlap: reading ahead (fetch.py), the step's work (this one), writing behind in two (write.py). In between stand bounded
 buffers, so that memory is bounded and a slow part slows the others down. With much to do a batch grows to `batch_rows`. With little it is
-what has come meanwhile, transactions go back to back, this thread writes by itself, and only the reading of the next batch and the
-positions' way to the broker overlap with it.
+what has come meanwhile, transactions go back to back, this thread writes by itself, and only the reading of the next batch overlaps
+with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -37,7 +38,6 @@ IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) 
 LAG_S = 1.0
 LOST_S = 0.1  # after so long without work, who was told to begin did not hear it
 PIPELINED_ROWS = 5_000  # from so many rows on, work goes on while the commit before is on its way
-QUICK_S = 1.0  # a transaction is opened before the work when the work before took less: it must not stay open for long
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ class Worker:
         self._resting = threading.Event()  # nobody works and nobody was told to
         self._resting.set()
         self._working = False
-        self._took = QUICK_S  # seconds that the step worked on the batch before
         self._snapshot_done = threading.Event()
         self._snapshot_done.set()
         self._met = False  # a driving row was taken by this worker
@@ -105,6 +104,7 @@ class Worker:
                 if not self.work() and until():
                     break
             self._write.drain()
+            self._write.settle(at_once=True)
         except BaseException as error:
             self.sensor.on_state(self.step.name, "failed", str(error))
             raise
@@ -179,6 +179,7 @@ class Worker:
             self._tell_lag()
             if not turned:
                 self._fetch.want()
+                self._write.settle()
                 if not done or not self._fetch.wait(self.patience):
                     break
         return done
@@ -190,6 +191,9 @@ class Worker:
         return all(self._fetch.at_end(part, end) for part, end in self._lookup.end_offsets(list(self._parts())).items())
 
     def _recover(self) -> None:
+        commits = (self.settings.topics.commits, 0)
+        with closing(self._connection.consumer("read_uncommitted")) as all_of_it:
+            end = all_of_it.end_offsets([commits])[commits]
         found = recover(
             self.step,
             self._lookup,
@@ -198,6 +202,7 @@ class Worker:
             self.settings.topics.commits,
             self.settings.snapshots,
             self.sensor,
+            end,
             self.settings.signature,
         )
         self._marking = {reader.rank for reader in self._readers.values() if reader.input.idle_after > 0}
@@ -228,8 +233,6 @@ class Worker:
         # a partition must carry the newest frontier, or a restart would go back behind it
         carried = changed or dict(list(progress.items())[:1])
         few = taken is not None and max(taken.batch.rows, self._merge.rows) < PIPELINED_ROWS and self._write.is_idle
-        if few and self._took < QUICK_S:
-            self._write.tell(self._standing, carried)
         outputs = self._process(taken) if taken is not None else self._come_to(mark)
         refused, self._refused = self._refused, []
         if refused:
@@ -288,9 +291,9 @@ class Worker:
     def _process(self, taken: Taken) -> dict[str, Output]:
         begun = time.perf_counter()
         outputs = dict(self.step.process(taken.batch))
-        self._took = time.perf_counter() - begun
+        took = time.perf_counter() - begun
         newest = max(int(np.max(table.column(TIME).to_numpy())) for table in taken.batch.tables.values())
-        self.sensor.on_batch(self.step.name, taken.batch.rows, newest, self._took)
+        self.sensor.on_batch(self.step.name, taken.batch.rows, newest, took)
         found = [one for one in taken.late if one.input in self.settings.sources]
         if found:
             outputs[self.settings.topics.late] = late.to_output(taken.batch, found, self._topics, self.settings.reach, now_ms())
@@ -318,6 +321,7 @@ class Worker:
             ahead=tuple(self._ahead),
             at=now_ms(),
             mark=mark,
+            progress=carried if self.settings.exactly_once else {},
         )
         self._ahead = []
         return Work(

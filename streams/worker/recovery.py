@@ -35,11 +35,16 @@ def recover(
     commits_topic: str,
     snapshots: Snapshots | None,
     sensor: Sensor,
+    end: int,
     signature: str = "",
 ) -> Recovered:
-    """Bring `step` and its merge to the last commit. Raises StateError where the log does not have what is needed."""
+    """Bring `step` and its merge to the last commit. Raises StateError where the log does not have what is needed.
+
+    `end`: of the commits, those of open transactions included. The step's own have all ended when its producer was opened; what another
+    step has open hides all behind it, so it is waited for.
+    """
     parts = [(reader.input.topic, partition) for reader in readers.values() for partition in consumer.partitions(reader.input.topic)]
-    committed = standing(consumer.committed(group, parts))
+    committed = _standing(consumer, commits_topic, step.name, *standing(consumer.committed(group, parts)), end, sensor)
     if not committed.number:
         refuse_doubling(consumer, commits_topic, step.name, f"the group {group} has no positions")
         merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)])
@@ -50,6 +55,20 @@ def recover(
     merge, ahead = _replayed(step, consumer, readers, commits_topic, committed, snapshot, sensor)
     committed = replace(committed, ahead=still_ahead(ahead, committed.progress))
     return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
+
+
+def _standing(consumer: Consumer, topic: str, step: str, told: Standing, at: int, end: int, sensor: Sensor) -> Standing:
+    """Where a step stands: what its group was told at this time (ms), and the commits since."""
+    if not told.number:
+        return told
+    part = (topic, 0)
+    if consumer.end_offsets([part])[part] < end:
+        sensor.on_state(step, "starting", f"waits for an open transaction of another step in {topic} to end")
+    found = told
+    for commit in read_commits(consumer, topic, consumer.offsets_at({part: at - CLOCK_SKEW_MS})[part], step, end):
+        if commit.number == found.number + 1 and commit.progress:
+            found = found.after(commit)
+    return found
 
 
 def refuse_doubling(consumer: Consumer, topic: str, step: str, lacking: str) -> None:
@@ -128,10 +147,13 @@ def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: S
     raise StateError(f"{topic} has no commit {wanted} of {step}, though commit {last} is the last; the log of commits is cut off.")
 
 
-def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = None) -> Iterator[Commit]:
-    """All commits from an offset of the commits topic to its end as of now. Raises StateError where one is missing or stands behind its next."""
+def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = None, end: int | None = None) -> Iterator[Commit]:
+    """All commits from an offset of the commits topic to `end` (waiting for it), or to what is committed as of now.
+
+    Raises StateError where one is missing or stands behind its next.
+    """
     part = (topic, 0)
-    end = consumer.end_offsets([part])[part]
+    end = consumer.end_offsets([part])[part] if end is None else end
     consumer.assign([part], {part: start})
     key = step.encode() if step is not None else None
     # at least once, a commit may be written whose positions were then lost: the one of the same number after it counts

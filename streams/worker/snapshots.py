@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from urllib.parse import urlparse
 
 from streams.errors import StateError
-from streams.worker.commits import Standing
-from streams.worker.merge import Frontier, Progress
+from streams.worker.commits import Standing, progress_from_json, progress_to_json
+from streams.worker.merge import Frontier
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -189,7 +189,7 @@ def pack(snapshot: Snapshot) -> bytes:
         "at": snapshot.at,
         "n": standing.number,
         "frontier": [standing.frontier.others, standing.frontier.driving],
-        "progress": [[*part, one.low, one.read, one.newest, one.low_newest] for part, one in standing.progress.items()],
+        "progress": progress_to_json(standing.progress),
         "ahead": standing.ahead,
         "parts": {name: len(content) for name, content in parts.items()},
     }
@@ -212,9 +212,10 @@ def unpack(content: bytes) -> Snapshot:
         state[name] = body[at : at + size]
         at += size
     others, driving = (tuple(place) for place in head["frontier"])
-    progress = {(topic, partition): Progress(*rest) for topic, partition, *rest in head["progress"]}
     ahead = tuple((topic, partition, offset) for topic, partition, offset in head["ahead"])
-    return Snapshot(Standing(head["n"], Frontier(others, driving), progress, ahead), state, head["signature"], head["at"])
+    return Snapshot(
+        Standing(head["n"], Frontier(others, driving), progress_from_json(head["progress"]), ahead), state, head["signature"], head["at"]
+    )
 
 
 def now_ms() -> int:

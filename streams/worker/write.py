@@ -23,9 +23,13 @@ from streams.events import dead_letters
 from streams.events.decode import KEY, VALUE, WATERMARK, Refused
 from streams.sensors import Sensor
 from streams.types import Int64, Output, Outputs
-from streams.worker.commits import Commit, Standing, positions
+from streams.worker.commits import BEGINNING, Commit, Standing, positions
 from streams.worker.connection import Connection, Header, Part, Producer
 from streams.worker.merge import Progress
+
+# So often the group is told where the step stands, for whoever wants to know how far behind it is; a restart goes on by the commits'
+# own records. Told with each small commit, the broker had a third more to do, and every row waited for it.
+POSITIONS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ class Write:
     ) -> None:
         self._connection, self._producer, self._topics, self._group = connection, producer, topics, group
         self._exactly_once, self._sensor, self._written = exactly_once, sensor, written
-        self._told = False  # the positions of the next commit are on their way
+        self._untold: dict[Part, Progress] = {}  # what moved since the group was told its positions
+        self._standing, self._at = BEGINNING, 0  # of the last commit
+        self._told_at = float("-inf")
         self._queue: queue.Queue[Work | None] = queue.Queue(maxsize=1)
         self._encoded: queue.Queue[Encoded | BaseException | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
@@ -93,13 +99,6 @@ class Write:
             self._begun += 1
         self._queue.put(work)
 
-    def tell(self, standing: Standing, changed: Mapping[Part, Progress]) -> None:
-        """Begin the commit that `write` is about to be given: its positions travel while the step still works. Only when idle."""
-        if self._exactly_once:
-            self._producer.begin()
-            self._producer.send_positions(positions(standing, changed), self._group)
-            self._told = True
-
     def write(self, work: Work) -> None:
         """Write a commit in this thread. Only when idle."""
         self.check()
@@ -108,6 +107,12 @@ class Write:
         except BaseException as error:
             self._failure = error
             raise
+
+    def settle(self, at_once: bool = False) -> None:
+        """Tell the group its positions where the commits since have not, when it is time. Does nothing while a commit is written."""
+        if self._untold and self.is_idle and (at_once or self._is_time):
+            self._producer.begin()
+            self._end(tell=True)
 
     @property
     def is_idle(self) -> bool:
@@ -169,8 +174,7 @@ class Write:
     def _commit(self, one: Encoded) -> None:
         work = one.work
         begun = time.perf_counter()
-        told, self._told = self._told, False
-        if self._exactly_once and not told:
+        if self._exactly_once:
             self._producer.begin()
         for topic, (output, keys, values) in one.records.items():
             try:
@@ -189,13 +193,25 @@ class Write:
         self._producer.flush()
         self._written()
         if self._exactly_once:
-            if not told:
-                self._producer.send_positions(positions(work.standing, work.changed), self._group)
-            self._producer.commit()
+            self._untold |= work.changed
+            self._standing, self._at = work.standing, work.commit.at
+            self._end(self._is_time)
         else:
-            self._connection.commit(positions(work.standing, work.changed), self._group)
+            self._connection.commit(positions(work.standing, work.changed, work.commit.at), self._group)
         self._sensor.on_commit(work.commit.step, work.commit.number, work.commit.rows, work.newest_timestamp, time.perf_counter() - begun)
         work.done()
+
+    @property
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._told_at >= POSITIONS_S
+
+    def _end(self, tell: bool) -> None:
+        """End the transaction, with the group's positions in it or without."""
+        if tell:
+            self._producer.send_positions(positions(self._standing, self._untold, self._at), self._group)
+        self._producer.commit()
+        if tell:
+            self._untold, self._told_at = {}, time.monotonic()
 
 
 def encode(output: Output) -> tuple[Bytes | None, Bytes]:

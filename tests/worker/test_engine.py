@@ -9,17 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import FencedError
 from connectors.kafka.admin import TopicSettings
+from connectors.kafka.columns import Bytes
 from connectors.memory import MemoryBroker
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
 from streams.types import Batch, Outputs
-from streams.worker import engine
+from streams.worker import engine, write
+from streams.worker.connection import Part
 from streams.worker.snapshots import Folder
 from tests.worker.steps import Chain, source
 
@@ -60,33 +63,103 @@ crashes = st.builds(
     times=st.lists(st.lists(st.integers(1, 400), max_size=30), min_size=3, max_size=3),
     faults=st.lists(crashes, max_size=3),
     batch_rows=st.integers(3, 60),
+    positions_s=st.sampled_from([write.POSITIONS_S, 0]),
 )
 @settings(max_examples=25, deadline=None)
-def test_whole_equals_resumed(times: list[list[int]], faults: list[Faults], batch_rows: int, pipelined_rows: int) -> None:
-    with patch.object(engine, "PIPELINED_ROWS", pipelined_rows):
+def test_whole_equals_resumed(
+    times: list[list[int]], faults: list[Faults], batch_rows: int, pipelined_rows: int, positions_s: float
+) -> None:
+    with patch.object(engine, "PIPELINED_ROWS", pipelined_rows), patch.object(write, "POSITIONS_S", positions_s):
         whole_equals_resumed(step, lambda made: fill(made, times), ["t.out"], faults, batch_rows=batch_rows)
 
 
-class Failing(Chain):
-    """Fails at its third batch, when its positions are on their way."""
-
-    batches = 0
-
-    def process(self, batch: Batch) -> Outputs:
-        self.batches += 1
-        if self.batches == 3:
-            raise Crash("in the step")
-        return super().process(batch)
+def told(made: MemoryBroker) -> dict[Part, tuple[int, int]]:
+    """What the group has been told: offset and number of the commit, by partition."""
+    found = made.consumer().committed("t.chain", [("t.a", 0), ("t.a", 1), ("t.b", 0)])
+    return {part: (offset, json.loads(metadata)["n"]) for part, (offset, metadata) in found.items()}
 
 
-def test_positions_that_were_sent_before_the_work_failed_are_not_committed() -> None:
+def test_a_restart_goes_on_by_the_commits_that_the_group_was_not_told_of() -> None:
     made, whole = broker(), broker()
     fill(made)
     fill(whole)
-    with pytest.raises(Crash, match="in the step"):
-        run_to_end(Failing(INPUTS, "t.out"), Connection(made), batch_rows=10)
-    assert len(values(made, "t.commits")) == 2
+    with pytest.raises(Crash):
+        run_to_end(step(), Connection(made, Faults(commits_to_crash=5)), batch_rows=10)
+    assert len(values(made, "t.commits")) == 5
+    assert {number for _, number in told(made).values()} == {1}
+    resumed = run_to_end(step(), Connection(made), batch_rows=10)
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    assert values(made, "t.out") == values(whole, "t.out") != []
+    assert len(values(made, "t.commits")) == resumed._standing.number
+
+
+def test_a_commit_behind_an_open_transaction_of_another_step_is_waited_for() -> None:
+    """Readers of what is committed do not see it before: going on without it would write its rows twice."""
+    made, whole = broker(), broker()
+    fill(made)
+    fill(whole)
+    worker(step(), Connection(made))  # its topics
+    other = made.producer("t.other")
+    other.begin()
+    other.send("t.commits", 0, np.array([0]), None, Bytes.nulls(1))
+    with pytest.raises(Crash):
+        run_to_end(step(), Connection(made, Faults(commits_to_crash=5)), batch_rows=10)
+    before = len(values(made, "t.out"))
+    meter, states = Meter(), []
+    meter.on_state = lambda name, state, detail="": states.append(detail)  # type: ignore[method-assign]
+    driver = worker(step(), Connection(made), batch_rows=10, sensor=meter)
+    thread = threading.Thread(target=driver.run, args=(driver.caught_up,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not any("open transaction of another step in t.commits" in detail for detail in states):
+        assert time.monotonic() < deadline
+    assert len(values(made, "t.out")) == before
+    other.abort()
+    thread.join(20)
+    assert not thread.is_alive()
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    assert values(made, "t.out") == values(whole, "t.out")
+
+
+def test_the_group_is_told_when_no_commit_follows() -> None:
+    made = broker()
+    fill(made)
+    driver = worker(step(), Connection(made), batch_rows=10)
+    driver.open()
+    try:
+        deadline = time.monotonic() + 20
+        while set(told(made).values()) != {(61, driver._standing.number)}:  # 60 rows and the mark behind them
+            assert time.monotonic() < deadline
+            driver.wait(0.05)
+            driver.work()
+        commits = len(values(made, "t.commits"))
+        assert commits == driver._standing.number > 1
+    finally:
+        driver.close()
+
+
+def test_a_commit_whose_rows_may_be_lost_is_not_gone_on_by() -> None:
+    """At least once, a commit's record may have arrived when its rows have not; also when it goes on exactly once."""
+    made, whole = broker(), broker()
+    fill(made)
+    fill(whole)
+    with pytest.raises(Crash):
+        run_to_end(step(), Connection(made, Faults(commits_to_crash=3)), exactly_once=False, batch_rows=10)
+    assert len(values(made, "t.commits")) == 4  # the last without its positions
+    assert {number for _, number in told(made).values()} <= {1, 2, 3}
     run_to_end(step(), Connection(made), batch_rows=10)
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    assert list(dict.fromkeys(values(made, "t.out"))) == values(whole, "t.out")
+    assert len(values(made, "t.out")) > len(values(whole, "t.out"))
+
+
+def test_at_least_once_goes_on_where_exactly_once_stood() -> None:
+    made, whole = broker(), broker()
+    fill(made)
+    fill(whole)
+    with pytest.raises(Crash):
+        run_to_end(step(), Connection(made, Faults(commits_to_crash=5)), batch_rows=10)
+    run_to_end(step(), Connection(made), batch_rows=10, exactly_once=False)
     run_to_end(step(), Connection(whole), batch_rows=10)
     assert values(made, "t.out") == values(whole, "t.out") != []
 
