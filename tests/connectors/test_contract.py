@@ -196,7 +196,7 @@ def test_positions_and_their_texts_are_committed_with_the_transaction(there: Any
     producer.commit()
     assert consumer.committed(group, parts) == {(topic, 0): (7, '{"n":1}'), (topic, 1): (0, "")}
     producer.begin()
-    producer.send_positions({(topic, 0): (8, "")}, group)  # before the records, as a worker does
+    producer.send_positions({(topic, 0): (8, "")}, group)  # before the records or after them
     send(producer, topic, 0, "b")
     producer.flush()
     assert there.consumer().committed(group, [(topic, 1)]) == {(topic, 1): (0, "")}
