@@ -33,16 +33,7 @@ COORDINATES = (f"org.apache.kafka:kafka_2.13:{VERSION}@kafka.Kafka", "org.slf4j:
 STATE_FILE = "broker.json"  # as streams.project reads it
 FREE_BYTES = 200 * 1024 * 1024
 START_SECONDS = 90.0
-# Everything stands still for about 20 ms while the young are collected: with room for 160 MB of them every five seconds, not every 0.7
-_JVM = (
-    "-Xms224m",
-    "-Xmn160m",
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djava.awt.headless=true",
-)
+_JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
