@@ -65,7 +65,7 @@ crashes = st.builds(
     batch_rows=st.integers(3, 60),
     positions_s=st.sampled_from([write.POSITIONS_S, 0]),
 )
-@settings(max_examples=18, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_whole_equals_resumed(
     times: list[list[int]], faults: list[Faults], batch_rows: int, pipelined_rows: int, positions_s: float
 ) -> None:
