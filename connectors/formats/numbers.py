@@ -16,6 +16,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from connectors.bytes import copy
+
 SMALLEST, LARGEST = -342, 308  # decimal exponents outside give 0 and infinity
 
 
@@ -55,7 +57,10 @@ def _write_table() -> np.ndarray[Any, np.dtype[np.uint64]]:
 POWERS_OF_FIVE = _read_table()
 POWERS_OF_TEN = _write_table()
 EXACT_TENS = np.array([10.0**i for i in range(23)])
-PAIRS = np.frombuffer("".join(f"{i:02d}" for i in range(100)).encode(), np.uint8).copy()
+FOURS = np.frombuffer("".join(f"{i:04d}" for i in range(10_000)).encode(), np.uint8).copy()
+HEADS = np.frombuffer("".join(f"{i:<4d}" for i in range(10_000)).encode(), np.uint8).copy()  # without the zeros before, from the left
+WIDTHS = np.array([len(str(i)) for i in range(10_000)])
+DECIMALS = np.array([len(f"{i:04d}".rstrip("0")) for i in range(10_000)])  # digits of four after the point, without the zeros behind
 
 U = np.uint64
 
@@ -206,21 +211,7 @@ def shortest(value):  # type: ignore[no-untyped-def]
     return s + U(1 if round_up else 0), k
 
 
-@numba.njit(nogil=True)
-def _few_decimals(value):  # type: ignore[no-untyped-def]
-    """(digits, -4) of a positive double that is a decimal of at most 15 digits, 4 of them after the point; else (0, -4).
-
-    No two decimals of up to 15 digits read as the same double, so that such a one is the shortest there is. The quotient of two whole
-    doubles is the double nearest to the decimal, which is how it reads.
-    """
-    if 0.0001 <= value < 1e11:
-        scaled = np.rint(value * 10000.0)
-        if scaled / 10000.0 == value:
-            return U(scaled), -4
-    return U(0), -4
-
-
-@numba.njit(nogil=True)
+@numba.njit(inline="always")
 def _width(w):  # type: ignore[no-untyped-def]
     n = 1
     while w >= U(10000):
@@ -235,27 +226,31 @@ def _width(w):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(nogil=True)
+@numba.njit(inline="always")
 def _digits(out, p, w, n):  # type: ignore[no-untyped-def]
     """The n digits of w at p."""
     at = p + n
-    while w >= U(100):
-        rest = w // U(100)
-        pair = np.int64(w - rest * U(100)) * 2
+    while w >= U(10000):
+        rest = w // U(10000)
+        at -= 4
+        copy(out, at, FOURS, np.int64(w - rest * U(10000)) * 4, 4)
         w = rest
-        at -= 2
-        out[at] = PAIRS[pair]
-        out[at + 1] = PAIRS[pair + 1]
-    if w >= U(10):
-        pair = np.int64(w) * 2
-        out[at - 2] = PAIRS[pair]
-        out[at - 1] = PAIRS[pair + 1]
-    else:
-        out[at - 1] = np.uint8(48) + np.uint8(w)
+    least = 4 - (at - p)
+    for i in range(at - p):
+        out[p + i] = FOURS[np.int64(w) * 4 + least + i]
     return p + n
 
 
-@numba.njit(nogil=True)
+@numba.njit(inline="always")
+def _natural(out, p, w):  # type: ignore[no-untyped-def]
+    """The digits of w; up to 4 bytes behind them are written too."""
+    if w < U(10000):
+        copy(out, p, HEADS, np.int64(w) * 4, 4)
+        return p + WIDTHS[np.int64(w)]
+    return _digits(out, p, w, _width(w))
+
+
+@numba.njit(inline="always")
 def write_int(out, p, value):  # type: ignore[no-untyped-def]
     """At most 20 bytes."""
     w = U(value)
@@ -263,7 +258,29 @@ def write_int(out, p, value):  # type: ignore[no-untyped-def]
         out[p] = 45
         p += 1
         w = U(0) - w
-    return _digits(out, p, w, _width(w))
+    return _natural(out, p, w)
+
+
+@numba.njit(inline="always")
+def _write_decimal(out, p, value):  # type: ignore[no-untyped-def]
+    """A positive double that is a decimal of at most 15 digits, 4 of them after the point; for any other nothing is written, and p comes
+    back.
+
+    No two decimals of up to 15 digits read as the same double, so that such a one is the shortest there is. The quotient of two whole
+    doubles is the double nearest to the decimal, which is how it reads.
+    """
+    if not 0.0001 <= value < 1e11:
+        return p
+    scaled = np.rint(value * 10000.0)
+    if scaled / 10000.0 != value:
+        return p
+    w = U(scaled)
+    whole = w // U(10000)
+    after = np.int64(w - whole * U(10000))
+    p = _natural(out, p, whole)
+    out[p] = 46
+    copy(out, p + 1, FOURS, after * 4, 4)
+    return p + 1 + max(DECIMALS[after], 1)
 
 
 @numba.njit(nogil=True)
@@ -284,9 +301,10 @@ def write_double(out, p, value):  # type: ignore[no-untyped-def]
     if value == 0.0:
         out[p], out[p + 1], out[p + 2] = 48, 46, 48
         return p + 3
-    w, k = _few_decimals(value)
-    if w == U(0):
-        w, k = shortest(value)
+    after = _write_decimal(out, p, value)
+    if after != p:
+        return after
+    w, k = shortest(value)
     while k < 0 and w % U(10) == U(0):  # 2.50 is 2.5
         w //= U(10)
         k += 1
