@@ -1,4 +1,4 @@
-# mypy: disable-error-code="assignment"
+# mypy: disable-error-code="assignment, call-arg"
 """Flat JSON objects straight into typed columns, one pass over the bytes.
 
 Only what is plainly right is decided here. A record with anything unusual (escapes, nested values, a type that does not fit, more
@@ -11,16 +11,19 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from connectors.bytes import byte, eight
 from connectors.formats.cells import BOOL, DATE, DOUBLE, INTEGER, TEXT
-from connectors.formats.numbers import to_double
+from connectors.formats.numbers import eight_digits, to_double, trailing_zeros
 from connectors.formats.times import days_of, time_of
 
 U = np.uint64
+EACH, TOP = U(0x0101010101010101), U(0x8080808080808080)  # of eight bytes the lowest bit, the highest
+CONTROLS, QUOTES, BACKSLASHES = U(0x20) * EACH, U(34) * EACH, U(92) * EACH
 
 
 @numba.njit(inline="always")
 def _space(buffer, p, end):  # type: ignore[no-untyped-def]
-    while p < end and (buffer[p] == 32 or buffer[p] == 10 or buffer[p] == 13 or buffer[p] == 9):
+    while p < end and (byte(buffer, p) == 32 or byte(buffer, p) == 10 or byte(buffer, p) == 13 or byte(buffer, p) == 9):
         p += 1
     return p
 
@@ -28,15 +31,15 @@ def _space(buffer, p, end):  # type: ignore[no-untyped-def]
 @numba.njit(nogil=True)
 def wide(buffer, p, end):  # type: ignore[no-untyped-def]
     """The position after one UTF-8 sequence of two to four bytes, -1 where it is none."""
-    a = buffer[p]
+    a = byte(buffer, p)
     if a < 0xC2 or a > 0xF4:
         return np.int64(-1)
     n = 2 if a < 0xE0 else 3 if a < 0xF0 else 4
     if p + n > end:
         return np.int64(-1)
-    b = buffer[p + 1]
+    b = byte(buffer, p + 1)
     for i in range(1, n):
-        if buffer[p + i] & 0xC0 != 0x80:
+        if byte(buffer, p + i) & 0xC0 != 0x80:
             return np.int64(-1)
     if (a == 0xE0 and b < 0xA0) or (a == 0xED and b > 0x9F) or (a == 0xF0 and b < 0x90) or (a == 0xF4 and b > 0x8F):
         return np.int64(-1)
@@ -47,17 +50,37 @@ def wide(buffer, p, end):  # type: ignore[no-untyped-def]
 def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
     """The position of the closing quote of plain text from p on, -1 where there is an escape or anything wrong."""
     while True:
-        while p < end and plain[buffer[p]]:
+        while p + 8 <= len(buffer) and p < end:
+            w = eight(buffer, p)
+            quote, backslash = w ^ QUOTES, w ^ BACKSLASHES
+            found = (w | ((w - CONTROLS) & ~w) | ((quote - EACH) & ~quote) | ((backslash - EACH) & ~backslash)) & TOP
+            if found != U(0):  # the lowest bit is of the first byte that is not plain; those above may be wrong
+                p += np.int64(trailing_zeros(found) >> U(3))
+                break
+            p += 8
+        while p < end and plain[byte(buffer, p)]:
             p += 1
         if p >= end:
             return np.int64(-1)
-        if buffer[p] == 34:
+        if byte(buffer, p) == 34:
             return p
-        if buffer[p] < 128:
+        if byte(buffer, p) < 128:
             return np.int64(-1)
         p = wide(buffer, p, end)
         if p < 0:
             return p
+
+
+@numba.njit(inline="always")
+def _is_name(names, at, size, buffer, p):  # type: ignore[no-untyped-def]
+    """Whether names[at : at + size] stands at p; both have eight bytes more."""
+    done = 0
+    while done + 8 <= size:
+        if eight(names, at + done) != eight(buffer, p + done):
+            return False
+        done += 8
+    rest = U(8 * (size - done))
+    return (eight(names, at + done) ^ eight(buffer, p + done)) & ((U(1) << rest) - U(1)) == U(0)
 
 
 @numba.njit(nogil=True)
@@ -65,7 +88,7 @@ def _is_word(buffer, p, end, word):  # type: ignore[no-untyped-def]
     if p + len(word) > end:
         return False
     for i in range(len(word)):  # noqa: SIM110 - numba has no generators
-        if buffer[p + i] != word[i]:
+        if byte(buffer, p + i) != word[i]:
             return False
     return True
 
@@ -77,6 +100,7 @@ def scan(  # type: ignore[no-untyped-def]
     length,
     names,
     name_at,
+    name_len,
     kinds,
     slots,
     least,
@@ -93,7 +117,8 @@ def scan(  # type: ignore[no-untyped-def]
     status,
     unknown,
 ):
-    """Read every record. Field f is `names[name_at[f]:name_at[f+1]]`, of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
+    """Read every record. Field f is the name_len[f] bytes of `names` from name_at[f] on (eight more stand behind the
+    last), of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
 
     Where iso[f] is set the integer is a time, and may be ISO 8601 text. `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again;
     `unknown[i]` counts its fields without a column.
@@ -105,49 +130,53 @@ def scan(  # type: ignore[no-untyped-def]
             continue
         p, end = start[i], start[i] + length[i]
         p = _space(buffer, p, end)
-        if p >= end or buffer[p] != 123:
+        if p >= end or byte(buffer, p) != 123:
             continue
         p = _space(buffer, p + 1, end)
         expected = 0
         strange = np.int32(0)
         good = True
         done = False
-        if p < end and buffer[p] == 125:
+        if p < end and byte(buffer, p) == 125:
             done = True
             p += 1
         while not done:
             # the name
-            if p >= end or buffer[p] != 34:
+            if p >= end or byte(buffer, p) != 34:
                 good = False
                 break
             p += 1
-            close = _text_end(buffer, p, end, plain)
-            if close < 0:
-                good = False
-                break
-            size = close - p
             field = -1
-            for guess in range(fields):
-                f = expected + guess
-                if f >= fields:
-                    f -= fields
-                at = name_at[f]
-                if name_at[f + 1] - at != size:
-                    continue
-                same = True
-                for j in range(size):
-                    if names[at + j] != buffer[p + j]:
-                        same = False
-                        break
-                if same:
+            close = np.int64(0)
+            if fields:
+                f = expected if expected < fields else 0
+                size = name_len[f]
+                close = p + size
+                if close + 8 <= len(buffer) and close < end and byte(buffer, close) == 34 and _is_name(names, name_at[f], size, buffer, p):
                     field = f
+            if field < 0:
+                close = _text_end(buffer, p, end, plain)
+                if close < 0:
+                    good = False
                     break
+                size = close - p
+                for f in range(fields):
+                    if name_len[f] != size:
+                        continue
+                    same = True
+                    for j in range(size):
+                        if names[name_at[f] + j] != byte(buffer, p + j):
+                            same = False
+                            break
+                    if same:
+                        field = f
+                        break
             if field >= 0:
                 expected = field + 1
             else:
                 strange += np.int32(1)
             p = _space(buffer, close + 1, end)
-            if p >= end or buffer[p] != 58:
+            if p >= end or byte(buffer, p) != 58:
                 good = False
                 break
             p = _space(buffer, p + 1, end)
@@ -156,8 +185,8 @@ def scan(  # type: ignore[no-untyped-def]
                 break
             # the value
             kind = kinds[field] if field >= 0 else np.int64(-1)
-            byte = buffer[p]
-            if byte == 34:
+            head = byte(buffer, p)
+            if head == 34:
                 p += 1
                 close = _text_end(buffer, p, end, plain)
                 if close < 0:
@@ -185,8 +214,8 @@ def scan(  # type: ignore[no-untyped-def]
                     good = False
                     break
                 p = close + 1
-            elif byte == 45 or (byte >= 48 and byte <= 57):
-                negative = byte == 45
+            elif head == 45 or (head >= 48 and head <= 57):
+                negative = head == 45
                 if negative:
                     p += 1
                 if p >= end:
@@ -197,8 +226,14 @@ def scan(  # type: ignore[no-untyped-def]
                 drop = 0  # digits of the whole part that w has no room for
                 cut = False
                 first = p
+                if p + 8 <= len(buffer) and byte(buffer, p) != 48:
+                    number = eight_digits(eight(buffer, p))
+                    if number >= 0:
+                        w = U(number)
+                        digits = 8
+                        p += 8
                 while p < end:
-                    d = buffer[p] - np.uint8(48)
+                    d = byte(buffer, p) - np.uint8(48)
                     if d > 9:
                         break
                     if digits < 19:
@@ -209,17 +244,17 @@ def scan(  # type: ignore[no-untyped-def]
                         cut = cut or d != 0
                     p += 1
                 whole = p - first
-                if whole == 0 or (whole > 1 and buffer[first] == 48):
+                if whole == 0 or (whole > 1 and byte(buffer, first) == 48):
                     good = False
                     break
                 q = drop
                 is_int = True
-                if p < end and buffer[p] == 46:
+                if p < end and byte(buffer, p) == 46:
                     is_int = False
                     p += 1
                     first = p
                     while p < end:
-                        d = buffer[p] - np.uint8(48)
+                        d = byte(buffer, p) - np.uint8(48)
                         if d > 9:
                             break
                         if digits < 19:
@@ -232,17 +267,17 @@ def scan(  # type: ignore[no-untyped-def]
                     if p == first:
                         good = False
                         break
-                if p < end and (buffer[p] == 101 or buffer[p] == 69):
+                if p < end and (byte(buffer, p) == 101 or byte(buffer, p) == 69):
                     is_int = False
                     p += 1
                     minus = False
-                    if p < end and (buffer[p] == 43 or buffer[p] == 45):
-                        minus = buffer[p] == 45
+                    if p < end and (byte(buffer, p) == 43 or byte(buffer, p) == 45):
+                        minus = byte(buffer, p) == 45
                         p += 1
                     first = p
                     e = 0
                     while p < end:
-                        d = buffer[p] - np.uint8(48)
+                        d = byte(buffer, p) - np.uint8(48)
                         if d > 9:
                             break
                         if e < 100000:
@@ -272,8 +307,8 @@ def scan(  # type: ignore[no-untyped-def]
                 elif field >= 0:
                     good = False
                     break
-            elif byte == 116 or byte == 102:
-                true = byte == 116
+            elif head == 116 or head == 102:
+                true = head == 116
                 word = words[0] if true else words[1]
                 if not _is_word(buffer, p, end, word) or (field >= 0 and kind != BOOL):
                     good = False
@@ -282,14 +317,14 @@ def scan(  # type: ignore[no-untyped-def]
                     ints[slots[field], i] = 1 if true else 0
                     valid[field, i] = 1
                 p += len(word)
-            elif byte == 110:
+            elif head == 110:
                 if not _is_word(buffer, p, end, words[2]):
                     good = False
                     break
                 if field >= 0:
                     valid[field, i] = 0
                 p += 4
-            elif byte == 78 and kind == DOUBLE and _is_word(buffer, p, end, words[3]):
+            elif head == 78 and kind == DOUBLE and _is_word(buffer, p, end, words[3]):
                 floats[slots[field], i] = np.nan
                 valid[field, i] = 1
                 p += 3
@@ -300,9 +335,9 @@ def scan(  # type: ignore[no-untyped-def]
             if p >= end:
                 good = False
                 break
-            if buffer[p] == 44:
+            if byte(buffer, p) == 44:
                 p = _space(buffer, p + 1, end)
-            elif buffer[p] == 125:
+            elif byte(buffer, p) == 125:
                 p += 1
                 done = True
             else:

@@ -163,6 +163,44 @@ def test_records_are_read_as_python_reads_them(found: list[bytes | None], requir
     table.validate(full=True)
 
 
+def checked(found: list[bytes | None]) -> None:
+    """Read all at once, and each by itself (nothing stands behind it in the buffer)."""
+    wished = {place: row for place, value in enumerate(found) if (row := referee(value, ())) is not None}
+    table, good, _ = decode(Bytes.of(found), SCHEMA)
+    assert good.tolist() == list(wished)
+    assert [[bits(cell) for cell in row] for row in rows_of(table)] == [[bits(cell) for cell in row] for row in wished.values()]
+    for place in range(0, len(found), 7):
+        alone, good, _ = decode(Bytes.of([found[place]]), SCHEMA)
+        assert len(good) == (place in wished)
+        assert place not in wished or [bits(cell) for cell in rows_of(alone)[0]] == [bits(cell) for cell in wished[place]]
+
+
+PIECES = [bytes([byte]) for byte in range(256)] + ["ü".encode(), "€".encode(), "😀".encode(), b"\\n", b'\\"', b"\\u00e9", b"\xed\xa0\x80"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 6, 7, 8, 9, 15, 16])
+def test_any_byte_anywhere_in_a_text_a_name_or_a_number(before: int) -> None:
+    """Eight bytes are looked at together: what is special must be found at each place of them."""
+    checked([b'{"key":"' + b"a" * before + piece + b"z" * after + b'","mid":5}' for piece in PIECES for after in (0, 1, 7, 9)])
+    checked([b'{"' + b"n" * before + piece + b'":1,"mid":5}' for piece in PIECES])
+    checked([b'{"big":' + b"123456789012345678901"[:before] + piece + b"70"[:after] + b"}" for piece in PIECES for after in (0, 1, 2)])
+
+
+def test_names_of_any_length_that_are_the_beginning_of_others_or_need_escapes() -> None:
+    names = ["", "a", "ab", "abcdefg", "abcdefgh", "abcdefghi", "abcdefghabcdefgh", "ü" * 5, 'with"quote', "back\\slash", "line\nbreak"]
+    schema = dict.fromkeys(names, Type.INT)
+    row = {name: place for place, name in enumerate(names)}
+    orders = [names, names[::-1], names[3:] + names[:3], names[::2], [names[4]], [names[5], names[4]]]
+    found = [json.dumps({name: row[name] for name in order}, ensure_ascii=plain).encode() for order in orders for plain in (True, False)]
+    table, good, errors = decode(Bytes.of(found), schema)
+    assert errors == [] and len(good) == len(found)
+    wished = [{name: row[name] if name in order else None for name in names} for order in orders for _ in (True, False)]
+    assert [dict(zip(names, cells, strict=True)) for cells in rows_of(table)] == wished
+    assert decode(Bytes.of([b'{"with"quote":1}', b'{"back\\slash":1}', b'{"line\nbreak":1}', b'{"abcdefgX":1}']), schema).good.tolist() == [
+        3
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
