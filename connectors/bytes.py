@@ -1,5 +1,10 @@
 # mypy: disable-error-code="import-untyped"
-"""Several bytes at once inside compiled loops: numba's slice assignment looks for overlaps and then copies one by one."""
+"""Bytes inside compiled loops, with no look whether an index counts from the end or two arrays overlap, as numba takes at each access.
+
+A buffer is an array of bytes, or its address (`array.ctypes.data`): an array that is handed to another compiled function has its
+references counted, in two atomic steps that cost more than most of what such a function does; an address has none. Nothing here looks
+at bounds, and who works with an address holds the array meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +16,71 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
+def _is_buffer(one: Any) -> bool:
+    return isinstance(one, types.Integer) or (isinstance(one, types.Array) and one.layout == "C" and one.dtype == types.uint8)
+
+
+def _place(context: Any, builder: Any, kind: Any, buffer: Any, at: Any) -> Any:
+    if isinstance(kind, types.Array):
+        start = context.make_array(kind)(context, builder, buffer).data
+    else:
+        start = builder.inttoptr(buffer, ir.IntType(8).as_pointer())
+    return builder.gep(start, [at])
+
+
 @intrinsic
 def _copy(typingctx, out, p, source, at, size):  # type: ignore[no-untyped-def]
-    if not all(isinstance(one, types.Array) and one.layout == "C" and one.dtype == types.uint8 for one in (out, source)):
+    if not (_is_buffer(out) and _is_buffer(source)):
         return None
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        to, start = (context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2))
-        cgutils.raw_memcpy(builder, builder.gep(to, [args[1]]), builder.gep(start, [args[3]]), args[4], 1)  # type: ignore[no-untyped-call]
+        to = _place(context, builder, signature.args[0], args[0], args[1])
+        cgutils.raw_memcpy(builder, to, _place(context, builder, signature.args[2], args[2], args[3]), args[4], 1)  # type: ignore[no-untyped-call]
         return context.get_dummy_value()
 
     return types.none(out, types.int64, source, types.int64, types.int64), codegen
 
 
+@intrinsic
+def _eight(typingctx, buffer, at):  # type: ignore[no-untyped-def]
+    if not _is_buffer(buffer):
+        return None
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place = _place(context, builder, signature.args[0], *args)
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(buffer, types.int64), codegen
+
+
+@intrinsic
+def _byte(typingctx, buffer, at):  # type: ignore[no-untyped-def]
+    if not _is_buffer(buffer):
+        return None
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load(_place(context, builder, signature.args[0], *args))
+
+    return types.uint8(buffer, types.int64), codegen
+
+
+@intrinsic
+def _put(typingctx, out, p, value):  # type: ignore[no-untyped-def]
+    if not _is_buffer(out):
+        return None
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.store(args[2], _place(context, builder, signature.args[0], args[0], args[1]))
+        return context.get_dummy_value()
+
+    return types.none(out, types.int64, types.uint8), codegen
+
+
 copy: Any = _copy
-"""copy(out, p, source, at, size): out[p : p + size] = source[at : at + size], of arrays that do not overlap; no bounds are checked."""
-
-
-@intrinsic
-def _eight(typingctx, source, at):  # type: ignore[no-untyped-def]
-    if not (isinstance(source, types.Array) and source.layout == "C" and source.dtype == types.uint8):
-        return None
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        start = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(start, [args[1]]), ir.IntType(64).as_pointer())
-        return builder.load(place, align=1)
-
-    return types.uint64(source, types.int64), codegen
-
-
+"""copy(out, p, source, at, size): out[p : p + size] = source[at : at + size], which do not overlap."""
 eight: Any = _eight
-"""eight(source, at): source[at : at + 8] as one number, the first byte the lowest; no bounds are checked."""
-
-
-@intrinsic
-def _byte(typingctx, source, at):  # type: ignore[no-untyped-def]
-    if not (isinstance(source, types.Array) and source.layout == "C" and source.dtype == types.uint8):
-        return None
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        start = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(start, [args[1]]))
-
-    return types.uint8(source, types.int64), codegen
-
-
+"""eight(buffer, at): buffer[at : at + 8] as one number, the first byte the lowest."""
 byte: Any = _byte
-"""byte(source, at): source[at]; numba would look first whether `at` counts from the end, which takes as long as the rest."""
+"""byte(buffer, at): buffer[at]."""
+put: Any = _put
+"""put(out, p, value): out[p] = value."""

@@ -25,7 +25,6 @@ __all__ = ["Decoder", "decode", "encode"]
 
 _WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null", b"NaN"))
 NO_SIZE = 1 << 62
-_PLAIN = np.array([32 <= byte < 127 + 1 and byte not in b'"\\' for byte in range(256)])
 
 
 def decode(values: Bytes, schema: Schema, *, required: Collection[str] = (), strict: bool = False) -> Read:
@@ -53,8 +52,9 @@ class Decoder:
         names = [name.encode() for name in self.schema]
         self._names = np.frombuffer(b"".join(names) + bytes(8), np.uint8)
         self._name_at = np.cumsum([0] + [len(name) for name in names]).astype(np.int64)
-        # a name with escapes is no text's bytes
-        self._name_len = np.array([len(name) if all(_PLAIN[byte] or byte > 127 for byte in name) else NO_SIZE for name in names], np.int64)
+        # a name that has to be escaped stands nowhere as it is
+        escaped = [any(byte < 32 or byte in b'"\\' for byte in name) for name in names]
+        self._name_len = np.array([NO_SIZE if bad else len(name) for name, bad in zip(names, escaped, strict=True)], np.int64)
 
     def decode(self, values: Bytes) -> Read:
         """Read the records; a null value is refused as an empty message."""
@@ -62,8 +62,8 @@ class Decoder:
         cells = Cells(layout, rows, values.buffer)
         status, unknown = np.empty(rows, np.uint8), np.zeros(rows, np.int32)
         fast.scan(
-            values.buffer, values.start, values.length, self._names, self._name_at, self._name_len, layout.kinds, layout.slots, layout.least, layout.most,
-            self._iso, layout.needed, _PLAIN, _WORDS, cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, unknown,
+            values.buffer.ctypes.data, len(values.buffer), values.start, values.length, self._names, self._name_at, self._name_len,
+            layout.kinds, layout.slots, layout.least, layout.most, self._iso, layout.needed, _WORDS, cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, unknown,
         )  # fmt: skip
         if self.strict:
             status[unknown > 0] = 1

@@ -47,10 +47,10 @@ def wide(buffer, p, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
+def _text_end(buffer, room, p, end):  # type: ignore[no-untyped-def]
     """The position of the closing quote of plain text from p on, -1 where there is an escape or anything wrong."""
     while True:
-        while p + 8 <= len(buffer) and p < end:
+        while p + 8 <= room and p < end:
             w = eight(buffer, p)
             quote, backslash = w ^ QUOTES, w ^ BACKSLASHES
             found = (w | ((w - CONTROLS) & ~w) | ((quote - EACH) & ~quote) | ((backslash - EACH) & ~backslash)) & TOP
@@ -58,7 +58,7 @@ def _text_end(buffer, p, end, plain):  # type: ignore[no-untyped-def]
                 p += np.int64(trailing_zeros(found) >> U(3))
                 break
             p += 8
-        while p < end and plain[byte(buffer, p)]:
+        while p < end and byte(buffer, p) < 128 and byte(buffer, p) >= 32 and byte(buffer, p) != 34 and byte(buffer, p) != 92:
             p += 1
         if p >= end:
             return np.int64(-1)
@@ -96,6 +96,7 @@ def _is_word(buffer, p, end, word):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
     buffer,
+    room,
     start,
     length,
     names,
@@ -107,7 +108,6 @@ def scan(  # type: ignore[no-untyped-def]
     most,
     iso,
     needed,
-    plain,
     words,
     ints,
     floats,
@@ -117,11 +117,12 @@ def scan(  # type: ignore[no-untyped-def]
     status,
     unknown,
 ):
-    """Read every record. Field f is the name_len[f] bytes of `names` from name_at[f] on (eight more stand behind the
-    last), of `kinds[f]`, kept in row slots[f] of ints, floats or texts.
+    """Read every record; `buffer` is the address of `room` bytes.
 
-    Where iso[f] is set the integer is a time, and may be ISO 8601 text. `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again;
-    `unknown[i]` counts its fields without a column.
+    Field f is the name_len[f] bytes of `names` from name_at[f] on (eight more stand behind the last), of `kinds[f]`, kept in row slots[f]
+    of ints, floats or texts. Where iso[f] is set the integer is a time, and may be ISO 8601 text. `valid[f, i]` is set where record i has
+    a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again; `unknown[i]` counts its fields without a
+    column.
     """
     fields = len(kinds)
     for i in range(len(start)):
@@ -152,10 +153,10 @@ def scan(  # type: ignore[no-untyped-def]
                 f = expected if expected < fields else 0
                 size = name_len[f]
                 close = p + size
-                if close + 8 <= len(buffer) and close < end and byte(buffer, close) == 34 and _is_name(names, name_at[f], size, buffer, p):
+                if close + 8 <= room and close < end and byte(buffer, close) == 34 and _is_name(names, name_at[f], size, buffer, p):
                     field = f
             if field < 0:
-                close = _text_end(buffer, p, end, plain)
+                close = _text_end(buffer, room, p, end)
                 if close < 0:
                     good = False
                     break
@@ -188,7 +189,7 @@ def scan(  # type: ignore[no-untyped-def]
             head = byte(buffer, p)
             if head == 34:
                 p += 1
-                close = _text_end(buffer, p, end, plain)
+                close = _text_end(buffer, room, p, end)
                 if close < 0:
                     good = False
                     break
@@ -226,7 +227,7 @@ def scan(  # type: ignore[no-untyped-def]
                 drop = 0  # digits of the whole part that w has no room for
                 cut = False
                 first = p
-                if p + 8 <= len(buffer) and byte(buffer, p) != 48:
+                if p + 8 <= room and byte(buffer, p) != 48:
                     number = eight_digits(eight(buffer, p))
                     if number >= 0:
                         w = U(number)

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.bytes import copy
+from connectors.bytes import byte, copy, put
 from connectors.formats.numbers import write_double, write_int
 from connectors.kafka.columns import Bytes
 
 BOOL, INTEGER, DOUBLE, TEXT, RAW = range(5)
+WORDS = np.frombuffer(b"nulltruefalse\\u00", np.uint8).copy()
+NULL, TRUE, FALSE, UNICODE = 0, 4, 8, 13
 VALUE = "_value"  # a text column of this name is the record as it stands
 
 
@@ -33,38 +35,43 @@ def _escapes(buffer, start, length):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True)
 def _write_text(out, p, buffer, at, size, clean):  # type: ignore[no-untyped-def]
-    out[p] = 34
+    put(out, p, 34)
     p += 1
     if clean:
         copy(out, p, buffer, at, size)
         p += size
     else:
         for j in range(size):
-            byte = buffer[at + j]
-            if byte == 34 or byte == 92:
-                out[p], out[p + 1] = 92, byte
+            letter = byte(buffer, at + j)
+            if letter == 34 or letter == 92:
+                put(out, p, 92)
+                put(out, p + 1, letter)
                 p += 2
-            elif byte < 32:
-                short = 110 if byte == 10 else 116 if byte == 9 else 114 if byte == 13 else 0
+            elif letter < 32:
+                short = 110 if letter == 10 else 116 if letter == 9 else 114 if letter == 13 else 0
                 if short:
-                    out[p], out[p + 1] = 92, short
+                    put(out, p, 92)
+                    put(out, p + 1, short)
                     p += 2
                 else:
-                    out[p], out[p + 1], out[p + 2], out[p + 3] = 92, 117, 48, 48
-                    low = byte & np.uint8(15)
-                    out[p + 4] = 48 + (byte >> np.uint8(4))
-                    out[p + 5] = 48 + low if low < 10 else 87 + low
+                    copy(out, p, WORDS, UNICODE, 4)
+                    low = letter & np.uint8(15)
+                    put(out, p + 4, 48 + (letter >> np.uint8(4)))
+                    put(out, p + 5, 48 + low if low < 10 else 87 + low)
                     p += 6
             else:
-                out[p] = byte
+                put(out, p, letter)
                 p += 1
-    out[p] = 34
+    put(out, p, 34)
     return p + 1
 
 
 @numba.njit(cache=True, nogil=True)
 def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len, clean, valid, out, ends):  # type: ignore[no-untyped-def]
-    """`names[name_at[c]:name_at[c+1]]` is what stands before the value of column c, its name in quotes and a colon."""
+    """`names[name_at[c]:name_at[c+1]]` is what stands before the value of column c, its name in quotes and a colon.
+
+    `names`, `texts` and `out` are addresses.
+    """
     p = 0
     for i in range(len(ends)):
         for c in range(len(kinds)):
@@ -72,7 +79,7 @@ def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len,
             p += name_at[c + 1] - name_at[c]
             kind, slot = kinds[c], slots[c]
             if not valid[c, i]:
-                out[p], out[p + 1], out[p + 2], out[p + 3] = 110, 117, 108, 108
+                copy(out, p, WORDS, NULL, 4)
                 p += 4
             elif kind == INTEGER:
                 p = write_int(out, p, ints[slot, i])
@@ -85,12 +92,12 @@ def _write(kinds, slots, names, name_at, ints, floats, texts, text_at, text_len,
                 copy(out, p, texts, at, size)
                 p += size
             elif ints[slot, i]:
-                out[p], out[p + 1], out[p + 2], out[p + 3] = 116, 114, 117, 101
+                copy(out, p, WORDS, TRUE, 4)
                 p += 4
             else:
-                out[p], out[p + 1], out[p + 2], out[p + 3], out[p + 4] = 102, 97, 108, 115, 101
+                copy(out, p, WORDS, FALSE, 5)
                 p += 5
-        out[p] = 125
+        put(out, p, 125)
         p += 1
         ends[i] = p
     return p
@@ -135,19 +142,20 @@ def encode(table: pa.Table) -> Bytes:
         room += text.nbytes + 2 * rows + 5 * escapes
     shift = np.cumsum([0] + [len(text.buffer) for text in texts])
     out, ends = np.empty(room, np.uint8), np.empty(rows, np.int64)
+    joined = np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8)
     end = _write(
         np.array(kinds, np.int64),
         np.array(slots, np.int64),
-        names,
+        names.ctypes.data,
         name_at,
         np.stack(ints) if ints else np.empty((0, rows), np.int64),
         np.stack(floats) if floats else np.empty((0, rows)),
-        np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8),
+        joined.ctypes.data,
         np.stack([text.start + by for text, by in zip(texts, shift, strict=False)]) if texts else np.empty((0, rows), np.int64),
         np.stack([text.length for text in texts]) if texts else np.empty((0, rows), np.int64),
         clean,
         valid,
-        out,
+        out.ctypes.data,
         ends,
     )
     start = np.concatenate([[0], ends[:-1]]) if rows else ends

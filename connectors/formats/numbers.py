@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from connectors.bytes import copy
+from connectors.bytes import byte, copy, put
 
 SMALLEST, LARGEST = -342, 308  # decimal exponents outside give 0 and infinity
 
@@ -60,6 +60,7 @@ EXACT_TENS = np.array([10.0**i for i in range(23)])
 FOURS = np.frombuffer("".join(f"{i:04d}" for i in range(10_000)).encode(), np.uint8).copy()
 HEADS = np.frombuffer("".join(f"{i:<4d}" for i in range(10_000)).encode(), np.uint8).copy()  # without the zeros before, from the left
 WIDTHS = np.array([len(str(i)) for i in range(10_000)])
+WORDS = np.frombuffer(b"NaNInfinity0.0", np.uint8).copy()
 DECIMALS = np.array([len(f"{i:04d}".rstrip("0")) for i in range(10_000)])  # digits of four after the point, without the zeros behind
 
 U = np.uint64
@@ -259,7 +260,7 @@ def _digits(out, p, w, n):  # type: ignore[no-untyped-def]
         w = rest
     least = 4 - (at - p)
     for i in range(at - p):
-        out[p + i] = FOURS[np.int64(w) * 4 + least + i]
+        put(out, p + i, FOURS[np.int64(w) * 4 + least + i])
     return p + n
 
 
@@ -277,7 +278,7 @@ def write_int(out, p, value):  # type: ignore[no-untyped-def]
     """At most 20 bytes."""
     w = U(value)
     if value < 0:
-        out[p] = 45
+        put(out, p, 45)
         p += 1
         w = U(0) - w
     return _natural(out, p, w)
@@ -300,7 +301,7 @@ def _write_decimal(out, p, value):  # type: ignore[no-untyped-def]
     whole = w // U(10000)
     after = np.int64(w - whole * U(10000))
     p = _natural(out, p, whole)
-    out[p] = 46
+    put(out, p, 46)
     copy(out, p + 1, FOURS, after * 4, 4)
     return p + 1 + max(DECIMALS[after], 1)
 
@@ -309,19 +310,17 @@ def _write_decimal(out, p, value):  # type: ignore[no-untyped-def]
 def write_double(out, p, value):  # type: ignore[no-untyped-def]
     """As Python's repr; NaN, Infinity, -Infinity are bare. At most 25 bytes."""
     if value != value:
-        out[p], out[p + 1], out[p + 2] = 78, 97, 78
+        copy(out, p, WORDS, 0, 3)
         return p + 3
     if as_bits(value) >> U(63):
-        out[p] = 45
+        put(out, p, 45)
         p += 1
         value = -value
     if value == np.inf:
-        word = (73, 110, 102, 105, 110, 105, 116, 121)
-        for i in range(8):
-            out[p + i] = word[i]
+        copy(out, p, WORDS, 3, 8)
         return p + 8
     if value == 0.0:
-        out[p], out[p + 1], out[p + 2] = 48, 46, 48
+        copy(out, p, WORDS, 11, 3)
         return p + 3
     after = _write_decimal(out, p, value)
     if after != p:
@@ -336,20 +335,22 @@ def write_double(out, p, value):  # type: ignore[no-untyped-def]
         if k >= 0:
             p = _digits(out, p, w, n)
             for _ in range(k):
-                out[p] = 48
+                put(out, p, 48)
                 p += 1
-            out[p], out[p + 1] = 46, 48
+            put(out, p, 46)
+            put(out, p + 1, 48)
             return p + 2
         _digits(out, p + 1, w, n)  # one further, then the whole part moves back before the point
         for i in range(point):
-            out[p + i] = out[p + i + 1]
-        out[p + point] = 46
+            put(out, p + i, byte(out, p + i + 1))
+        put(out, p + point, 46)
         return p + n + 1
     if -4 < point <= 0:
-        out[p], out[p + 1] = 48, 46
+        put(out, p, 48)
+        put(out, p + 1, 46)
         p += 2
         for _ in range(-point):
-            out[p] = 48
+            put(out, p, 48)
             p += 1
         return _digits(out, p, w, n)
     while w % U(10) == U(0):
@@ -360,14 +361,14 @@ def write_double(out, p, value):  # type: ignore[no-untyped-def]
         p = _digits(out, p, w, 1)
     else:
         _digits(out, p + 1, w, n)
-        out[p] = out[p + 1]
-        out[p + 1] = 46
+        put(out, p, byte(out, p + 1))
+        put(out, p + 1, 46)
         p += n + 1
-    out[p] = 101
-    out[p + 1] = 45 if power < 0 else 43
+    put(out, p, 101)
+    put(out, p + 1, 45 if power < 0 else 43)
     p += 2
     power = abs(power)
     if power < 10:
-        out[p] = 48
+        put(out, p, 48)
         p += 1
     return _digits(out, p, U(power), _width(U(power)))

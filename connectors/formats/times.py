@@ -5,12 +5,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from connectors.bytes import byte
+
 NONE = -(2**63)  # what the text is when it is no date or time
 
 
 @numba.njit(nogil=True)
 def _two(buffer, p):  # type: ignore[no-untyped-def]
-    a, b = np.int64(buffer[p]) - 48, np.int64(buffer[p + 1]) - 48
+    a, b = np.int64(byte(buffer, p)) - 48, np.int64(byte(buffer, p + 1)) - 48
     return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else np.int64(-1)
 
 
@@ -18,7 +20,7 @@ def _two(buffer, p):  # type: ignore[no-untyped-def]
 def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
     """Days since 1970-01-01 of YYYY-MM-DD, or NONE. http://howardhinnant.github.io/date_algorithms.html#days_from_civil"""
     none = np.int64(-9223372036854775808)
-    if end - p != 10 or buffer[p + 4] != 45 or buffer[p + 7] != 45:
+    if end - p != 10 or byte(buffer, p + 4) != 45 or byte(buffer, p + 7) != 45:
         return none
     century, year, month, day = _two(buffer, p), _two(buffer, p + 2), _two(buffer, p + 5), _two(buffer, p + 8)
     if century < 0 or year < 0 or month < 1 or month > 12 or day < 1:
@@ -52,14 +54,14 @@ def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
     p += 10
     if p == end:
         return ms
-    if (buffer[p] != 84 and buffer[p] != 116 and buffer[p] != 32) or end - p < 6 or buffer[p + 3] != 58:
+    if (byte(buffer, p) != 84 and byte(buffer, p) != 116 and byte(buffer, p) != 32) or end - p < 6 or byte(buffer, p + 3) != 58:
         return none
     hour, minute = _two(buffer, p + 1), _two(buffer, p + 4)
     if hour < 0 or hour > 23 or minute < 0 or minute > 59:
         return none
     ms += (hour * 60 + minute) * 60_000
     p += 6
-    if p < end and buffer[p] == 58:
+    if p < end and byte(buffer, p) == 58:
         if end - p < 3:
             return none
         second = _two(buffer, p + 1)
@@ -67,22 +69,22 @@ def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
             return none
         ms += second * 1000
         p += 3
-        if p < end and (buffer[p] == 46 or buffer[p] == 44):
+        if p < end and (byte(buffer, p) == 46 or byte(buffer, p) == 44):
             p += 1
             first, scale = p, 100
-            while p < end and 48 <= buffer[p] <= 57:
-                ms += (np.int64(buffer[p]) - 48) * scale
+            while p < end and 48 <= byte(buffer, p) <= 57:
+                ms += (np.int64(byte(buffer, p)) - 48) * scale
                 scale //= 10
                 p += 1
             if p == first:
                 return none
     if p == end:
         return ms
-    if (buffer[p] == 90 or buffer[p] == 122) and p + 1 == end:
+    if (byte(buffer, p) == 90 or byte(buffer, p) == 122) and p + 1 == end:
         return ms
-    if buffer[p] == 43 or buffer[p] == 45:
-        sign = 1 if buffer[p] == 43 else -1
-        colon = 1 if end - p == 6 and buffer[p + 3] == 58 else 0
+    if byte(buffer, p) == 43 or byte(buffer, p) == 45:
+        sign = 1 if byte(buffer, p) == 43 else -1
+        colon = 1 if end - p == 6 and byte(buffer, p + 3) == 58 else 0
         if end - p != 5 + colon:
             return none
         hour, minute = _two(buffer, p + 1), _two(buffer, p + 3 + colon)
