@@ -34,6 +34,7 @@ bench: setup  ## the benchmarks, side by side with the peers
 	@.ci/setup flink
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.clients
+	$(BIN)/python -m benchmarks.formats
 	$(BIN)/python -m benchmarks.pipeline
 
 fuzz: setup  ## the property tests with many more examples

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from connectors.formats.json_scan import wide
+from connectors.bytes import byte, copy, eight, put
+from connectors.formats.json_scan import TOP, wide
 from connectors.formats.numbers import as_bits, as_float
 
 NULL, BOOLEAN, INT, LONG, FLOAT, DOUBLE, STRING, BYTES, ENUM, FIXED = range(10)  # how a field is written
@@ -21,27 +22,21 @@ def _long(buffer, p, end):  # type: ignore[no-untyped-def]
     shift = 0
     value = U(0)
     while p < end and shift < 70:
-        byte = U(buffer[p])
+        seven = U(byte(buffer, p))
         p += 1
-        value |= (byte & U(0x7F)) << U(shift)
-        if byte < U(128):
+        value |= (seven & U(0x7F)) << U(shift)
+        if seven < U(128):
             return np.int64(value >> U(1)) ^ -np.int64(value & U(1)), p
         shift += 7
     return np.int64(0), np.int64(-1)
 
 
-@numba.njit(inline="always")
-def _little(buffer, p, size):  # type: ignore[no-untyped-def]
-    value = U(0)
-    for i in range(size):
-        value |= U(buffer[p + i]) << U(8 * i)
-    return value
-
-
 @numba.njit(nogil=True)
 def _is_text(buffer, p, end):  # type: ignore[no-untyped-def]
     while p < end:
-        if buffer[p] < 128:
+        if p + 8 <= end and eight(buffer, p) & TOP == U(0):
+            p += 8
+        elif byte(buffer, p) < 128:
             p += 1
         else:
             p = wide(buffer, p, end)
@@ -55,7 +50,7 @@ def decode(  # type: ignore[no-untyped-def]
     buffer, rows, start, length, kinds, nulls, stores, slots, fields, divide, sizes, least, most, symbols, ints, floats, text_at, text_len,
     valid, status, where,
 ):  # fmt: skip
-    """Read the records `rows` by a writer's fields, in the order they are written.
+    """Read the records `rows` by a writer's fields, in the order they are written. `buffer` is an address.
 
     For field f of the writer: kinds[f]; nulls[f] is the branch of null in its union (-1: no union, 2: a union of one); stores[f] and
     slots[f] say where the value goes, fields[f] which column it is; divide[f] scales it; sizes[f] is a fixed's size or the first row of
@@ -88,7 +83,7 @@ def decode(  # type: ignore[no-untyped-def]
                 if p >= end:
                     found = SHORT
                     break
-                number = np.int64(buffer[p])
+                number = np.int64(byte(buffer, p))
                 p += 1
                 if number > 1:
                     found = RANGE
@@ -98,14 +93,16 @@ def decode(  # type: ignore[no-untyped-def]
                 if size > end - p:
                     found = SHORT
                     break
-                bits = _little(buffer, p, size)
-                p += size
                 if store == FLOATS:
                     if kind == FLOAT:
+                        bits = U(0)
+                        for j in range(4):
+                            bits |= U(byte(buffer, p + j)) << U(8 * j)
                         floats[slot, i] = _single(bits)
                     else:
-                        floats[slot, i] = as_float(bits)
+                        floats[slot, i] = as_float(eight(buffer, p))
                     valid[fields[f], i] = 1
+                p += size
                 continue
             elif kind == FIXED:
                 if sizes[f] > end - p:
@@ -174,46 +171,46 @@ def _single(bits):  # type: ignore[no-untyped-def]
 def _write_long(out, p, value):  # type: ignore[no-untyped-def]
     z = (U(value) << U(1)) ^ U(value >> 63)
     while z >= U(128):
-        out[p] = np.uint8((z & U(0x7F)) | U(0x80))
+        put(out, p, np.uint8((z & U(0x7F)) | U(0x80)))
         p += 1
         z >>= U(7)
-    out[p] = np.uint8(z)
+    put(out, p, np.uint8(z))
     return p + 1
 
 
 @numba.njit(cache=True, nogil=True)
 def encode(head, kinds, slots, nullable, singles, ints, floats, texts, text_at, text_len, valid, out, ends):  # type: ignore[no-untyped-def]
-    """Rows as Avro records behind `head`; a nullable field is a union of null and its type. singles: the floats as bits of a float."""
+    """Rows as Avro records behind `head`; a nullable field is a union of null and its type. singles: the floats as bits of a float.
+
+    `texts` and `out` are addresses.
+    """
     p = 0
     for i in range(len(ends)):
-        for j in range(len(head)):
-            out[p] = head[j]
-            p += 1
+        copy(out, p, head, 0, len(head))
+        p += len(head)
         for c in range(len(kinds)):
             kind, slot = kinds[c], slots[c]
             if nullable[c]:
-                out[p] = 2 if valid[c, i] else 0
+                put(out, p, 2 if valid[c, i] else 0)
                 p += 1
                 if not valid[c, i]:
                     continue
             if kind == BOOLEAN:
-                out[p] = 1 if ints[slot, i] else 0
+                put(out, p, 1 if ints[slot, i] else 0)
                 p += 1
             elif kind == DOUBLE:
                 bits = as_bits(floats[slot, i])
                 for j in range(8):
-                    out[p + j] = np.uint8((bits >> U(8 * j)) & U(0xFF))
+                    put(out, p + j, np.uint8((bits >> U(8 * j)) & U(0xFF)))
                 p += 8
             elif kind == FLOAT:
                 bits = U(singles[slot, i])
                 for j in range(4):
-                    out[p + j] = np.uint8((bits >> U(8 * j)) & U(0xFF))
+                    put(out, p + j, np.uint8((bits >> U(8 * j)) & U(0xFF)))
                 p += 4
             elif kind == STRING:
                 p = _write_long(out, p, text_len[slot, i])
-                at = text_at[slot, i]
-                for j in range(text_len[slot, i]):
-                    out[p + j] = texts[at + j]
+                copy(out, p, texts, text_at[slot, i], text_len[slot, i])
                 p += text_len[slot, i]
             else:
                 p = _write_long(out, p, ints[slot, i])

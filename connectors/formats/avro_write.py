@@ -79,6 +79,7 @@ def encode(table: pa.Table, number: int) -> Bytes:
         singles = matrix.astype(np.float32).view(np.uint32)
     room = rows * (5 + len(kinds) + 10 * len(ints) + 8 * len(floats) + 10 * len(texts)) + sum(text.nbytes for text in texts)
     out, ends = np.empty(room, np.uint8), np.empty(rows, np.int64)
+    joined = np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8)
     end = fast.encode(
         np.frombuffer(struct.pack(">bI", 0, number), np.uint8),
         np.array(kinds, np.int64),
@@ -87,11 +88,11 @@ def encode(table: pa.Table, number: int) -> Bytes:
         singles,
         np.stack(ints) if ints else np.empty((0, rows), np.int64),
         matrix,
-        np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8),
+        joined.ctypes.data,
         np.stack([text.start + by for text, by in zip(texts, shift, strict=False)]) if texts else np.empty((0, rows), np.int64),
         np.stack([np.maximum(text.length, 0) for text in texts]) if texts else np.empty((0, rows), np.int64),
         valid,
-        out,
+        out.ctypes.data,
         ends,
     )
     start = np.concatenate([[0], ends[:-1]]) if rows else ends
