@@ -31,6 +31,7 @@ def produce(bootstrap: str, topic: str, payments: pa.Table, rate: int | None = N
             "bootstrap.servers": bootstrap,
             "linger.ms": 1 if rate else 50,
             "compression.type": "lz4",
+            "enable.idempotence": True,  # or a batch that is tried again comes after later ones, and the rows are other rows
             "queue.buffering.max.messages": 2_000_000,
         }
     )
