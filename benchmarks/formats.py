@@ -23,6 +23,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.json as pj
 
+from benchmarks.kernel import best
 from benchmarks.pipeline.workload import expected, payments
 from connectors.formats.json import decode, encode
 from connectors.kafka import Bytes
@@ -33,15 +34,11 @@ TYPES = pa.schema([(name, kind.arrow) for name, kind in SCHEMA.items()])
 RUNS = 15
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """(CPU seconds of the best run, what the last one gave); one run before is not counted."""
+def spent(work: Callable[[], Any]) -> float:
+    """CPU seconds."""
+    began = time.process_time()
     work()
-    took = []
-    for _ in range(RUNS):
-        began = time.process_time()
-        found = work()
-        took.append(time.process_time() - began)
-    return min(took), found
+    return time.process_time() - began
 
 
 def read_pyarrow(lines: bytes) -> pa.Table:
@@ -66,7 +63,8 @@ def run(rows: int) -> dict[str, Any]:
     for what, ways in (("in", readers), ("out", writers)):
         ours = 0.0
         for name, work in ways.items():
-            seconds, made = timed(work)
+            made = work()
+            seconds = best(RUNS, lambda work=work: spent(work))
             ours = ours or seconds
             if what == "in":
                 equal = made.equals(events.cast(TYPES))
@@ -76,7 +74,6 @@ def run(rows: int) -> dict[str, Any]:
                 {
                     "what": what,
                     "by": name,
-                    "rows_per_second": round(rows / seconds),
                     "nanoseconds_a_row": round(seconds / rows * 1e9),
                     "driftline_is": round(seconds / ours, 1),
                     "results_equal": equal,

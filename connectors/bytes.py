@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+EACH, TOP = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)  # of eight bytes the lowest bit, the highest
 
 
 def _is_buffer(one: Any) -> bool:

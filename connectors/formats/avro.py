@@ -281,8 +281,8 @@ class _Plan:
         kinds, nulls, stores, slots, fields, divide, sizes = self._table
         status, where = np.zeros(len(values), np.uint8), np.zeros(len(values), np.int64)
         fast.decode(
-            values.buffer.ctypes.data, rows, values.start + 5, values.length - 5, kinds, nulls, stores, slots, fields, divide, sizes, self._least,
-            self._most, self._places(cells), cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, where,
+            values.buffer.ctypes.data, rows, values.start + 5, values.length - 5, kinds, nulls, stores, slots, fields, divide, sizes,
+            self._least, self._most, self._places(cells), cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, where,
         )  # fmt: skip
         for row in np.flatnonzero(status).tolist():
             cells.valid[:, row] = 1  # its reason is this one, not a missing field

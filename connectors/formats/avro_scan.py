@@ -6,29 +6,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from connectors.bytes import byte, copy, eight, put
-from connectors.formats.json_scan import TOP, wide
+from connectors.bytes import TOP, byte, copy, eight, put
+from connectors.formats.json_scan import wide
 from connectors.formats.numbers import as_bits, as_float
+from connectors.varints import read_varint, write_varint
 
 NULL, BOOLEAN, INT, LONG, FLOAT, DOUBLE, STRING, BYTES, ENUM, FIXED = range(10)  # how a field is written
 SKIP, INTS, FLOATS, TEXTS = range(4)  # where it goes
 OK, SHORT, LEFT_OVER, BRANCH, SYMBOL, NO_TEXT, RANGE = range(7)  # what was found
 U = np.uint64
-
-
-@numba.njit(inline="always")
-def _long(buffer, p, end):  # type: ignore[no-untyped-def]
-    """A zigzag varint and the position after it, -1 where it breaks off."""
-    shift = 0
-    value = U(0)
-    while p < end and shift < 70:
-        seven = U(byte(buffer, p))
-        p += 1
-        value |= (seven & U(0x7F)) << U(shift)
-        if seven < U(128):
-            return np.int64(value >> U(1)) ^ -np.int64(value & U(1)), p
-        shift += 7
-    return np.int64(0), np.int64(-1)
 
 
 @numba.njit(nogil=True)
@@ -64,7 +50,7 @@ def decode(  # type: ignore[no-untyped-def]
         for f in range(len(kinds)):
             kind = kinds[f]
             if nulls[f] >= 0:
-                branch, p = _long(buffer, p, end)
+                branch, p = read_varint(buffer, p, end)
                 if p < 0:
                     found = SHORT
                     break
@@ -111,7 +97,7 @@ def decode(  # type: ignore[no-untyped-def]
                 p += sizes[f]
                 continue
             else:
-                number, p = _long(buffer, p, end)
+                number, p = read_varint(buffer, p, end)
                 if p < 0:
                     found = SHORT
                     break
@@ -167,17 +153,6 @@ def _single(bits):  # type: ignore[no-untyped-def]
     return as_float((bits >> U(31)) << U(63) | (U(exponent + 896) << U(52)) | (fraction << U(29)))
 
 
-@numba.njit(inline="always")
-def _write_long(out, p, value):  # type: ignore[no-untyped-def]
-    z = (U(value) << U(1)) ^ U(value >> 63)
-    while z >= U(128):
-        put(out, p, np.uint8((z & U(0x7F)) | U(0x80)))
-        p += 1
-        z >>= U(7)
-    put(out, p, np.uint8(z))
-    return p + 1
-
-
 @numba.njit(cache=True, nogil=True)
 def encode(head, kinds, slots, nullable, singles, ints, floats, texts, text_at, text_len, valid, out, ends):  # type: ignore[no-untyped-def]
     """Rows as Avro records behind `head`; a nullable field is a union of null and its type. singles: the floats as bits of a float.
@@ -209,10 +184,10 @@ def encode(head, kinds, slots, nullable, singles, ints, floats, texts, text_at, 
                     put(out, p + j, np.uint8((bits >> U(8 * j)) & U(0xFF)))
                 p += 4
             elif kind == STRING:
-                p = _write_long(out, p, text_len[slot, i])
+                p = write_varint(out, p, text_len[slot, i])
                 copy(out, p, texts, text_at[slot, i], text_len[slot, i])
                 p += text_len[slot, i]
             else:
-                p = _write_long(out, p, ints[slot, i])
+                p = write_varint(out, p, ints[slot, i])
         ends[i] = p
     return p

@@ -11,13 +11,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from connectors.bytes import byte, eight
+from connectors.bytes import EACH, TOP, byte, eight
 from connectors.formats.cells import BOOL, DATE, DOUBLE, INTEGER, TEXT
 from connectors.formats.numbers import eight_digits, to_double, trailing_zeros
 from connectors.formats.times import days_of, time_of
 
 U = np.uint64
-EACH, TOP = U(0x0101010101010101), U(0x8080808080808080)  # of eight bytes the lowest bit, the highest
 CONTROLS, QUOTES, BACKSLASHES = U(0x20) * EACH, U(34) * EACH, U(92) * EACH
 
 
@@ -72,15 +71,19 @@ def _text_end(buffer, room, p, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _is_name(names, at, size, buffer, p):  # type: ignore[no-untyped-def]
-    """Whether names[at : at + size] stands at p; both have eight bytes more."""
+def _is_name(names, at, size, buffer, room, p):  # type: ignore[no-untyped-def]
+    """Whether names[at : at + size], which has eight bytes behind it, stands at p."""
     done = 0
     while done + 8 <= size:
         if eight(names, at + done) != eight(buffer, p + done):
             return False
         done += 8
-    rest = U(8 * (size - done))
-    return (eight(names, at + done) ^ eight(buffer, p + done)) & ((U(1) << rest) - U(1)) == U(0)
+    if p + done + 8 <= room:
+        rest = U(8 * (size - done))
+        return (eight(names, at + done) ^ eight(buffer, p + done)) & ((U(1) << rest) - U(1)) == U(0)
+    while done < size and byte(names, at + done) == byte(buffer, p + done):
+        done += 1
+    return done == size
 
 
 @numba.njit(nogil=True)
@@ -153,7 +156,7 @@ def scan(  # type: ignore[no-untyped-def]
                 f = expected if expected < fields else 0
                 size = name_len[f]
                 close = p + size
-                if close + 8 <= room and close < end and byte(buffer, close) == 34 and _is_name(names, name_at[f], size, buffer, p):
+                if close < end and byte(buffer, close) == 34 and _is_name(names, name_at[f], size, buffer, room, p):
                     field = f
             if field < 0:
                 close = _text_end(buffer, room, p, end)
@@ -162,14 +165,7 @@ def scan(  # type: ignore[no-untyped-def]
                     break
                 size = close - p
                 for f in range(fields):
-                    if name_len[f] != size:
-                        continue
-                    same = True
-                    for j in range(size):
-                        if names[name_at[f] + j] != byte(buffer, p + j):
-                            same = False
-                            break
-                    if same:
+                    if name_len[f] == size and _is_name(names, name_at[f], size, buffer, room, p):
                         field = f
                         break
             if field >= 0:

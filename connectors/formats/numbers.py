@@ -236,17 +236,11 @@ def shortest(value):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def _width(w):  # type: ignore[no-untyped-def]
-    n = 1
+    n = 0
     while w >= U(10000):
         w //= U(10000)
         n += 4
-    if w >= U(1000):
-        return n + 3
-    if w >= U(100):
-        return n + 2
-    if w >= U(10):
-        return n + 1
-    return n
+    return n + WIDTHS[np.int64(w)]
 
 
 @numba.njit(inline="always")

@@ -17,6 +17,7 @@ import snappy
 import zstandard
 
 from connectors.bytes import copy
+from connectors.varints import read_varint, write_varint
 from streams.types import Int64
 
 UInt8 = npt.NDArray[np.uint8]
@@ -74,21 +75,6 @@ def scan(buffer, found):  # type: ignore[no-untyped-def]
     return n, at
 
 
-@numba.njit(inline="always")
-def _read_varint(buffer, p, end):  # type: ignore[no-untyped-def]
-    """The value and the position after it; the position is -1 where the varint runs over the end."""
-    shift = 0
-    value = np.uint64(0)
-    while p < end and shift < 70:
-        byte = np.uint64(buffer[p])
-        p += 1
-        value |= (byte & np.uint64(0x7F)) << np.uint64(shift)
-        if byte < 128:
-            return np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1)), p
-        shift += 7
-    return np.int64(0), np.int64(-1)
-
-
 @numba.njit(cache=True, nogil=True)
 def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_len, header_at, header_count):  # type: ignore[no-untyped-def]
     """The records of the batches, each a row (position of its records, end, count, base offset, base time, append time or -1).
@@ -105,41 +91,41 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
         if batches[b, 2] < 0:
             return b
         for _ in range(batches[b, 2]):
-            length, p = _read_varint(buffer, p, limit)
+            length, p = read_varint(buffer, p, limit)
             if p < 0 or length < 0 or length > limit - p:
                 return b
             end = p + length
             p += 1  # attributes, unused by the protocol
-            delta, p = _read_varint(buffer, p, end)
+            delta, p = read_varint(buffer, p, end)
             if p < 0:
                 return b
             timestamp[i] = append_time if append_time >= 0 else base_time + delta
-            delta, p = _read_varint(buffer, p, end)
+            delta, p = read_varint(buffer, p, end)
             if p < 0:
                 return b
             offset[i] = base_offset + delta
-            n, p = _read_varint(buffer, p, end)
+            n, p = read_varint(buffer, p, end)
             if p < 0 or n > end - p:
                 return b
             key_at[i] = p
             key_len[i] = n if n >= 0 else -1
             p += max(n, 0)
-            n, p = _read_varint(buffer, p, end)
+            n, p = read_varint(buffer, p, end)
             if p < 0 or n > end - p:
                 return b
             value_at[i] = p
             value_len[i] = n if n >= 0 else -1
             p += max(n, 0)
-            n, p = _read_varint(buffer, p, end)
+            n, p = read_varint(buffer, p, end)
             if p < 0 or n < 0:
                 return b
             header_at[i] = p
             header_count[i] = n
             for _h in range(n):
-                size, p = _read_varint(buffer, p, end)
+                size, p = read_varint(buffer, p, end)
                 if p < 0 or size < 0 or size > end - p:
                     return b
-                size, p = _read_varint(buffer, p + size, end)
+                size, p = read_varint(buffer, p + size, end)
                 if p < 0 or size > end - p:
                     return b
                 p += max(size, 0)
@@ -149,17 +135,6 @@ def decode(buffer, batches, offset, timestamp, key_at, key_len, value_at, value_
         if p != limit:
             return b
     return -1
-
-
-@numba.njit(inline="always")
-def _write_varint(out, p, value):  # type: ignore[no-untyped-def]
-    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
-    while z >= 128:
-        out[p] = np.uint8((z & np.uint64(0x7F)) | np.uint64(0x80))
-        p += 1
-        z >>= np.uint64(7)
-    out[p] = np.uint8(z)
-    return p + 1
 
 
 @numba.njit(inline="always")
@@ -217,16 +192,16 @@ def encode(out, p, timestamp, keys, key_at, key_len, values, value_at, value_len
         delta, ts, k, v, h = i - first, timestamp[i] - base, key_len[i], value_len[i], head_len[i]
         newest = max(newest, timestamp[i])
         size = 1 + _varint_size(ts) + _varint_size(delta) + _varint_size(k) + max(k, 0) + _varint_size(v) + max(v, 0) + h
-        p = _write_varint(out, p, size)
+        p = write_varint(out, p, size)
         out[p] = 0
-        p = _write_varint(out, p + 1, ts)
-        p = _write_varint(out, p, delta)
-        p = _write_varint(out, p, k)
+        p = write_varint(out, p + 1, ts)
+        p = write_varint(out, p, delta)
+        p = write_varint(out, p, k)
         if k > 0:
             at = key_at[i]
             copy(out, p, keys, at, k)
             p += k
-        p = _write_varint(out, p, v)
+        p = write_varint(out, p, v)
         if v > 0:
             at = value_at[i]
             copy(out, p, values, at, v)
