@@ -36,6 +36,7 @@ bench: setup  ## the benchmarks, side by side with the peers
 	$(BIN)/python -m benchmarks.clients
 	$(BIN)/python -m benchmarks.formats
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.nexmark
 
 fuzz: setup  ## the property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout=3600 -m "not broker and not browser and not flink" tests/features tests/sql tests/connectors tests/worker

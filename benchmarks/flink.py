@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from benchmarks.pipeline.engines import ENGINES, FEATURES, FLINK_PYTHON, PARALLELISM, ROOT
 from benchmarks.pipeline.measure import Setting, backlog
-from benchmarks.pipeline.workload import COLUMNS, equal, expected, payments
+from benchmarks.pipeline.workload import COLUMNS, TIMES, equal, expected, fed, payments
 from connectors.broker import EmbeddedBroker
 from connectors.flink.jars import CONNECTOR
 from streams.features.plan import compile_features
@@ -51,20 +51,20 @@ def same_bits(table: pa.Table, reference: pa.Table) -> int:
 
 def measured(setting: Setting, events: int, peer_events: int) -> Mapping[str, object]:
     table = payments(events)
-    ours = backlog(ENGINES["driftline-flink"], setting, table)
+    ours = backlog(ENGINES["driftline-flink"], setting, [fed(table)], events, TIMES)
     if ours.error is not None:
         return {"error": ours.error}
     found: dict[str, object] = {
-        "events": events, "rows": len(ours.rows.values), "equal": same_bits(ours.rows.table(), embedded(table)),
+        "events": events, "rows": len(ours.rows.values), "equal": same_bits(ours.rows.table(COLUMNS), embedded(table)),
         "events_per_second": ours.events_per_second, "cores": ours.cores, "peak_mb": ours.peak_mb,
     }  # fmt: skip
     if not peer_events:
         return found
     table = payments(peer_events)
-    peer = backlog(ENGINES["flink-sql"], setting, table)
+    peer = backlog(ENGINES["flink-sql"], setting, [fed(table)], peer_events, TIMES)
     if peer.error is not None:
         return {**found, "error": peer.error}
-    right = len(peer.rows.values) == peer_events and equal(peer.rows.table(), expected(table, "event_time"))[0]
+    right = len(peer.rows.values) == peer_events and equal(peer.rows.table(COLUMNS), expected(table, "event_time"))[0]
     return found | {
         "ratio_flink_sql": round(ours.events_per_second / max(peer.events_per_second, 1), 2),
         "flink_sql": {

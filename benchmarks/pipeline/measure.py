@@ -8,17 +8,17 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
-import pyarrow as pa
 
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job
-from benchmarks.pipeline.workload import closing, equal, expected, payments
+from benchmarks.pipeline.windows import LATE_MS
+from benchmarks.pipeline.workload import COLUMNS, TIMES, equal, expected, fed, payments
 
 
 class Usage(threading.Thread):
@@ -83,15 +83,20 @@ class Backlog:
     error: str | None = None
 
 
-def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
-    """Payments that wait on the broker; rows per second between the first rows and the last, by the broker's stamps."""
+def backlog(engine: Engine, setting: Setting, feeds: Sequence[topics.Feed], count: int, times: Mapping[str, str]) -> Backlog:
+    """Records that wait on the broker, `count` rows to come; rows per second between the first rows and the last, by the broker's stamps.
+
+    `times`: the column of event time of each source.
+    """
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         name = f"bench{time.time_ns()}"
-        job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=False)
-        topics.create(setting.bootstrap, job.topic, job.out)
-        topics.produce(setting.bootstrap, job.topic, table)
+        job = Job(setting.bootstrap, name, f"{name}.{feeds[-1].source}", f"{name}.features", Path(folder), latency=False)
+        topics.create(setting.bootstrap, *(f"{name}.{feed.source}" for feed in feeds), job.out)
+        for feed in feeds:
+            topics.produce(setting.bootstrap, f"{name}.{feed.source}", feed)
         if engine.order == "event_time":  # what a watermark waits for; these rows themselves never come out
-            topics.produce(setting.bootstrap, job.topic, closing(table))
+            for place, feed in enumerate(feeds, 1):  # each source's at another time, or they would be joined to each other
+                topics.produce(setting.bootstrap, f"{name}.{feed.source}", feed.closing(times[feed.source], 3 * LATE_MS * place))
         process, rows = start(engine, setting, job), topics.Rows([], [], [])
         usage = Usage(process.pid)
         usage.start()
@@ -101,9 +106,9 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
             def over() -> bool:
                 return time.time() > deadline or process.poll() is not None
 
-            topics.await_quiet(setting.bootstrap, job.out, len(table), over)
-            for count in topics.follow(setting.bootstrap, job.out, rows):
-                if count >= len(table) or over():
+            topics.await_quiet(setting.bootstrap, job.out, count, over)
+            for found in topics.follow(setting.bootstrap, job.out, rows):
+                if found >= count or over():
                     break
         finally:
             usage.done.set()
@@ -119,11 +124,11 @@ def backlog(engine: Engine, setting: Setting, table: pa.Table) -> Backlog:
 def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
     """A backlog of `events` payments; every value checked."""
     table = payments(events)
-    found = backlog(engine, setting, table)
+    found = backlog(engine, setting, [fed(table)], events, TIMES)
     if found.error is not None:
         return {"error": found.error}
     count = len(found.rows.stamps)
-    same, different = equal(found.rows.table(), expected(table, engine.order)) if count == events else (False, events - count)
+    same, different = equal(found.rows.table(COLUMNS), expected(table, engine.order)) if count == events else (False, events - count)
     return {
         "events_per_second": found.events_per_second, "peak_mb": found.peak_mb, "cores": found.cores,
         "rows": count, "results_equal": same, "different": different,
@@ -132,13 +137,12 @@ def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, ob
 
 def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mapping[str, object]:
     """Milliseconds from produce to visible under read_committed, at a steady rate; the first third is warm-up and left out."""
-    table = payments(rate * seconds)
+    feed = fed(payments(rate * seconds))
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         name = f"bench{time.time_ns()}"
         job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=True)
         topics.create(setting.bootstrap, job.topic, job.out)
-        first = table.slice(0, 1000)
-        topics.produce(setting.bootstrap, job.topic, first)
+        topics.produce(setting.bootstrap, job.topic, feed.slice(0, 1000))
         process, rows, sent = start(engine, setting, job), topics.Rows([], [], []), []
         deadline = time.time() + setting.limit
         feeder: threading.Thread | None = None
@@ -146,19 +150,19 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
             for count in topics.follow(setting.bootstrap, job.out, rows):
                 if feeder is None and count >= 900:  # the engine is up (an engine with patience keeps the newest back)
                     feeder = threading.Thread(
-                        target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, table.slice(1000), rate)), daemon=True
+                        target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, feed.slice(1000), rate)), daemon=True
                     )
                     feeder.start()
-                if count >= len(table) or time.time() > deadline or process.poll() is not None:
+                if count >= len(feed) or time.time() > deadline or process.poll() is not None:
                     break
         finally:
             end(process)
     if not sent:
         return {"p50_ms": None, "p99_ms": None}
     ids = _ids(rows.values)
-    began = 1000 + (len(table) - 1000) // 3
+    began = 1000 + (len(feed) - 1000) // 3
     took = [(seen - sent[i - 1000]) * 1000 for i, seen in zip(ids, rows.seen, strict=True) if i >= began and i - 1000 < len(sent)]
-    complete = len(took) == len(table) - began
+    complete = len(took) == len(feed) - began
     return {
         "p50_ms": round(float(np.percentile(took, 50)), 1),
         "p99_ms": round(float(np.percentile(took, 99)), 1),

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import orjson
 import pyarrow as pa
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.pipeline.workload import COLUMNS
-
 PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Records for the topic `<job>.<source>`: the table's rows as JSON, the column `key` as their key, and the partition of each."""
+
+    source: str
+    table: pa.Table
+    key: str
+    partition: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def slice(self, start: int, rows: int | None = None) -> Feed:
+        end = None if rows is None else start + rows
+        return Feed(self.source, self.table.slice(start, rows), self.key, self.partition[start:end])
+
+    def closing(self, time: str, after_ms: int) -> Feed:
+        """One record for each partition, so late in event time that all of this feed is behind the watermark."""
+        last = self.table.slice(len(self.table) - 1).to_pylist()[0]
+        text = pa.types.is_string(self.table.schema.field(self.key).type)
+        keys = [f"closing-{p}" if text else -1 - p for p in range(PARTITIONS)]
+        rows = [{**last, "i": -1 - p, self.key: key, time: last[time] + after_ms} for p, key in enumerate(keys)]
+        return Feed(self.source, pa.Table.from_pylist(rows, self.table.schema), self.key, np.arange(PARTITIONS))
 
 
 def create(bootstrap: str, *names: str) -> None:
@@ -24,8 +48,8 @@ def create(bootstrap: str, *names: str) -> None:
         future.result()
 
 
-def produce(bootstrap: str, topic: str, payments: pa.Table, rate: int | None = None) -> list[float]:
-    """Write the payments, keyed by card, to the partition of the card; the wall-clock time of each (seconds)."""
+def produce(bootstrap: str, topic: str, feed: Feed, rate: int | None = None) -> list[float]:
+    """Write the records; the wall-clock time of each (seconds)."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -37,14 +61,18 @@ def produce(bootstrap: str, topic: str, payments: pa.Table, rate: int | None = N
     )
     sent: list[float] = []
     began = time.time()
-    for start in range(0, len(payments), 100 if rate else 10_000):
-        chunk = payments.slice(start, 100 if rate else 10_000).to_pylist()
+    step = 100 if rate else 10_000
+    for start in range(0, len(feed), step):
+        part = feed.slice(start, step)
+        records = zip(
+            part.table.to_pylist(), part.table.column(feed.key).cast(pa.string()).to_pylist(), part.partition.tolist(), strict=True
+        )
         if rate and (wait := began + start / rate - time.time()) > 0:
             producer.flush(0)
             time.sleep(wait)
-        for payment in chunk:
+        for record, key, partition in records:
             sent.append(time.time())
-            producer.produce(topic, key=payment["card"], value=orjson.dumps(payment), partition=int(payment["card"][5:10]) % PARTITIONS)
+            producer.produce(topic, key=key, value=orjson.dumps(record), partition=partition)
         producer.poll(0)
     producer.flush()
     return sent
@@ -58,9 +86,9 @@ class Rows:
     stamps: list[int]
     seen: list[float]
 
-    def table(self) -> pa.Table:
+    def table(self, columns: Sequence[str]) -> pa.Table:
         rows = [orjson.loads(value) for value in self.values]
-        return pa.table({name: [row[name] for row in rows] for name in ("i", *COLUMNS)})
+        return pa.table({name: [row[name] for row in rows] for name in ("i", *columns)})
 
 
 def await_quiet(bootstrap: str, topic: str, records: int, over: Callable[[], bool]) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from benchmarks.pipeline.topics import PARTITIONS, Feed
 from benchmarks.pipeline.windows import LATE_MS
 
 CARDS = 10_000
+TIMES = {"payments": "paid_at"}
 DAYS = 10
 START = 1_700_000_000_000  # milliseconds since the epoch
 SHUFFLED = 0.03
@@ -42,12 +45,10 @@ def payments(events: int, seed: int = 7) -> pa.Table:
     )
 
 
-def closing(table: pa.Table, partitions: int = 4) -> pa.Table:
-    """One payment for each partition, late enough in event time that everything in `table` is behind the watermark."""
-    last = table.slice(len(table) - 1).to_pylist()[0]
-    return pa.Table.from_pylist(
-        [{**last, "i": -1 - p, "card": f"card-{p:05d}-none", "paid_at": last["paid_at"] + 3 * LATE_MS} for p in range(partitions)]
-    )
+def fed(table: pa.Table) -> Feed:
+    """The payments as they go to their topic, each to the partition of its card."""
+    cards = table.column("card")
+    return Feed("payments", table, "card", pc.utf8_slice_codeunits(cards, 5, 10).cast(pa.int64()).to_numpy() % PARTITIONS)
 
 
 def expected(table: pa.Table, order: str) -> pa.Table:

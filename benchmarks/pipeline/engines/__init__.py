@@ -61,14 +61,16 @@ class Engine:
         return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _driftline(processing: str, *extra: str) -> Callable[[str, Job], list[str]]:
+def driftline(processing: str, sources: str, features: str, *extra: str) -> Callable[[str, Job], list[str]]:
+    """Our worker on a project of these sources (TOML) and this SQL."""
+
     def command(python: str, job: Job) -> list[str]:
-        (job.folder / "driftline.toml").write_text(PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing))
-        (job.folder / "features.sql").write_text(FEATURES)
+        text = PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing, sources=sources)
+        (job.folder / "driftline.toml").write_text(text)
+        (job.folder / "features.sql").write_text(features)
         project = load_project(job.folder)
-        ensure_topics(
-            project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in (job.topic, job.out)}
-        )
+        there = {job.out, *(project.topic(name) for name in project.sources)}
+        ensure_topics(project.kafka(), {name: wanted for name, wanted in wanted_topics(project).items() if name not in there})
         return [python, "-m", "streams.cli", "run", "features", "--project", str(job.folder), *extra]
 
     return command
@@ -78,7 +80,12 @@ PROJECT = """\
 name = "{name}"
 bootstrap_servers = "{bootstrap}"
 processing = "{processing}"
+{sources}
+[model]
+features = "features.sql"
+"""
 
+PAYMENTS = """
 [sources.payments]
 key = "card"
 time = "paid_at"
@@ -89,9 +96,6 @@ card = "STRING"
 paid_at = "TIMESTAMP"
 amount = "DOUBLE"
 merchant = "STRING"
-
-[model]
-features = "features.sql"
 """
 
 FEATURES = "SELECT i, card, paid_at,\n" + ",\n".join(
@@ -134,9 +138,9 @@ FLINK_PYTHON = str(ROOT / ".venv-flink" / "bin" / "python")
 ENGINES = {
     engine.name: engine
     for engine in (
-        Engine("driftline", "driftline", _driftline("exactly_once"), True),
-        Engine("driftline-at-least-once", "driftline", _driftline("at_least_once"), False),
-        Engine("driftline-flink", "driftline", _driftline("exactly_once", *ON_FLINK), True, python=FLINK_PYTHON),
+        Engine("driftline", "driftline", driftline("exactly_once", PAYMENTS, FEATURES), True),
+        Engine("driftline-at-least-once", "driftline", driftline("at_least_once", PAYMENTS, FEATURES), False),
+        Engine("driftline-flink", "driftline", driftline("exactly_once", PAYMENTS, FEATURES, *ON_FLINK), True, python=FLINK_PYTHON),
         Engine("faust", "faust-streaming", _script("faust_app.py"), False),
         Engine("quix", "quixstreams", _script("quix_app.py", "{folder}/state", "{commit}", "exactly-once"), True, requirement="quixstreams==3.28.1"),
         Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
