@@ -20,10 +20,11 @@ from connectors.errors import FencedError, MessageTooLargeError, ProduceError, T
 from connectors.kafka import batches as wire
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
-from connectors.kafka.admin import admin, topic_config, transaction_version
+from connectors.kafka.admin import transaction_version
 from connectors.kafka.buffers import Buffers
 from connectors.kafka.columns import Bytes, UInt8
 from connectors.kafka.consumer import TopicPart, _unreachable
+from connectors.kafka.limits import Limits
 from connectors.kafka.transactions import speak
 from connectors.kafka.transport import Selector
 from streams.errors import BrokerError
@@ -62,8 +63,7 @@ class ColumnarProducer:
         self._batch_bytes = int(settings.get("batch_bytes", 1_000_000))
         self._max_pending = int(settings.get("max_pending_bytes", 64 << 20))
         self._timeout_s = int(settings.get("delivery_timeout_ms", 120_000)) / 1000 + 10
-        self._limits: dict[str, int] = {}
-        self._partitions: dict[str, set[int]] = {}
+        self._limits = Limits(self.settings, lambda topic: self._producer.partitions_for(topic))
         self._sent: deque[tuple[ProducerBatch, int, UInt8]] = deque()
         self._buffers = Buffers(self._max_pending)
         self._pending_bytes = 0
@@ -106,7 +106,7 @@ class ColumnarProducer:
         timestamps = np.ascontiguousarray(timestamps, np.int64)
         if not len(keys) == len(values) == len(timestamps):
             raise ValueError(f"{len(timestamps)} timestamps, {len(keys)} keys and {len(values)} values: these must be as many")
-        limit = self._limit(topic, partition)
+        limit = self._limits.of(topic, partition)
         heads, head_at, head_len = wire.encode_headers(None if headers is None else list(headers), len(values))
         cuts, sizes, large = wire.cut(timestamps, keys.length, values.length, head_len, min(self._batch_bytes, limit), limit)
         if large >= 0:
@@ -213,21 +213,12 @@ class ColumnarProducer:
         self.close()
 
     def partitions(self, topic: str) -> set[int]:
-        """The partition numbers of a topic; BrokerError where there is none.
+        """The partition numbers of a topic; BrokerError where there is none."""
+        return self._limits.partitions(topic)
 
-        The sender learns the topic's leaders by this alone: without it batches that were handed over would wait for ever.
-        """
-        with admin(self.settings) as opened:  # kafka-python would wait max_block_ms for a topic that is not there
-            kind = kafka.errors.for_code(opened.describe_topics([topic])[0]["error_code"])
-        if (
-            kind is not kafka.errors.NoError and not issubclass(kind, kafka.errors.RetriableError)
-        ) or kind is kafka.errors.UnknownTopicOrPartitionError:
-            raise BrokerError(f"topic {topic} cannot be written: {kind.__name__}; create it first (ensure_topics)")
-        try:
-            found = self._producer.partitions_for(topic)
-        except kafka.errors.KafkaError as error:
-            raise BrokerError(f"topic {topic} cannot be found: {said(error)}; create it first (ensure_topics)") from error
-        return set(found)
+    def learn(self, topic: str) -> None:
+        """Ask now for what the first `send` to this topic would ask. BrokerError where there is no such topic."""
+        self._limits.of(topic, 0)
 
     def _connect(self) -> KafkaProducer:
         options = {
@@ -268,7 +259,7 @@ class ColumnarProducer:
 
     def _restart(self) -> None:
         self._producer.close(timeout=0)
-        self._limits.clear()  # the new one must learn the topics' leaders
+        self._limits.forget_all()
         self._producer = self._connect()
 
     def _settle(self) -> None:
@@ -281,22 +272,6 @@ class ColumnarProducer:
             time.sleep(0.002)
         if manager.has_fatal_error():
             raise manager.last_error or TransactionError(f"the producer {self.transactional_id} failed")
-
-    def learn(self, topic: str) -> None:
-        """Ask now for what the first `send` to this topic would ask. BrokerError where there is no such topic."""
-        self._limit(topic, 0)
-
-    def _limit(self, topic: str, partition: int) -> int:
-        """max.message.bytes of a topic, asked at its first use."""
-        if topic not in self._limits:
-            self._partitions[topic] = self.partitions(topic)
-            with admin(self.settings) as opened:
-                self._limits[topic] = int(topic_config(opened, topic).get("max.message.bytes", 1_048_588))
-        if partition not in self._partitions[topic]:
-            self._partitions[topic] = self.partitions(topic)
-            if partition not in self._partitions[topic]:
-                raise BrokerError(f"{topic} has no partition {partition}, only {sorted(self._partitions[topic])}")
-        return self._limits[topic]
 
     def _hand_over(self, tp: TopicPartition, out: UInt8, size: int, count: int, first: int, newest: int) -> None:
         self._wait(max(self._max_pending - size, 0))
@@ -361,7 +336,7 @@ class ColumnarProducer:
             else:
                 self._torn = True
                 self._failures.append((batch.topic_partition, batch.record_count, wrong(0)))
-                self._limits.pop(batch.topic_partition.topic, None)  # it may have been lowered: ask again
+                self._limits.forget(batch.topic_partition.topic)
 
     def _raise_failures(self) -> None:
         if not self._failures:
