@@ -7,34 +7,17 @@ import json
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.pipeline.engines import ENGINES, FEATURES, FLINK_PYTHON, PARALLELISM, ROOT
-from benchmarks.pipeline.measure import Setting, backlog
-from benchmarks.pipeline.workload import COLUMNS, TIMES, equal, expected, fed, payments
-from connectors.broker import EmbeddedBroker
+from benchmarks.pipeline.engines import ENGINES, FEATURES, FLINK_PYTHON, PARALLELISM
+from benchmarks.pipeline.kernel import by_kernel
+from benchmarks.pipeline.measure import Setting, backlog, opened
+from benchmarks.pipeline.workload import COLUMNS, equal, expected, fed, payments
 from connectors.flink.jars import CONNECTOR
-from streams.features.plan import compile_features
-from streams.features.program import Program
-from streams.types import Batch, Type
-
-PAYMENTS = {"i": Type.BIGINT, "card": Type.STRING, "paid_at": Type.TIMESTAMP, "amount": Type.DOUBLE, "merchant": Type.STRING}
-
-
-def embedded(table: pa.Table) -> pa.Table:
-    """The rows as the embedded kernel computes them, sorted by i."""
-    plan = compile_features(FEATURES, {"payments": PAYMENTS})
-    typed = table.set_column(2, "paid_at", table.column("paid_at").cast(pa.timestamp("ms", "UTC")))
-    places = np.arange(len(table), dtype=np.int64)
-    for name in ("_partition", "_offset", "_time"):
-        typed = typed.append_column(name, pa.array(places))
-    return Program(plan).process(Batch({"payments": typed}, {"payments": places})).table.sort_by("i")
 
 
 def same_bits(table: pa.Table, reference: pa.Table) -> int:
@@ -51,17 +34,17 @@ def same_bits(table: pa.Table, reference: pa.Table) -> int:
 
 def measured(setting: Setting, events: int, peer_events: int) -> Mapping[str, object]:
     table = payments(events)
-    ours = backlog(ENGINES["driftline-flink"], setting, [fed(table)], events, TIMES)
+    ours = backlog(ENGINES["driftline-flink"], setting, [fed(table)], events)
     if ours.error is not None:
         return {"error": ours.error}
     found: dict[str, object] = {
-        "events": events, "rows": len(ours.rows.values), "equal": same_bits(ours.rows.table(COLUMNS), embedded(table)),
+        "events": events, "rows": len(ours.rows.values), "equal": same_bits(ours.rows.table(COLUMNS), by_kernel(FEATURES, [fed(table)])),
         "events_per_second": ours.events_per_second, "cores": ours.cores, "peak_mb": ours.peak_mb,
     }  # fmt: skip
     if not peer_events:
         return found
     table = payments(peer_events)
-    peer = backlog(ENGINES["flink-sql"], setting, [fed(table)], peer_events, TIMES)
+    peer = backlog(ENGINES["flink-sql"], setting, [fed(table)], peer_events)
     if peer.error is not None:
         return {**found, "error": peer.error}
     right = len(peer.rows.values) == peer_events and equal(peer.rows.table(COLUMNS), expected(table, "event_time"))[0]
@@ -88,13 +71,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     peer_events = options.events if options.peer_events is None else options.peer_events
-    with tempfile.TemporaryDirectory(prefix="driftline-bench-broker-") as folder:
-        broker = EmbeddedBroker(Path(folder))
-        setting = Setting(broker.start(), ROOT / ".driftline" / "bench", options.limit)
-        try:
-            found = {"parallelism": PARALLELISM, **measured(setting, options.events, peer_events), "versions": versions()}
-        finally:
-            broker.stop()
+    with opened(options.limit) as setting:
+        found = {"parallelism": PARALLELISM, **measured(setting, options.events, peer_events), "versions": versions()}
     if options.json:
         print(json.dumps(found))
     else:

@@ -24,12 +24,12 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from benchmarks.kernel import best
-from benchmarks.pipeline.workload import expected, payments
+from benchmarks.pipeline.workload import PAYMENTS, expected, payments
 from connectors.formats.json import decode, encode
 from connectors.kafka import Bytes
 from streams.types import Type
 
-SCHEMA = {"i": Type.BIGINT, "card": Type.STRING, "paid_at": Type.BIGINT, "amount": Type.DOUBLE, "merchant": Type.STRING}
+SCHEMA = {**PAYMENTS.fields, "paid_at": Type.BIGINT}
 TYPES = pa.schema([(name, kind.arrow) for name, kind in SCHEMA.items()])
 RUNS = 15
 

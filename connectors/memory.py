@@ -345,12 +345,6 @@ class MemoryProducer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def partitions(self, topic: str) -> set[int]:
-        settings = self._broker._topics.get(topic)
-        if settings is None:
-            raise BrokerError(f"topic {topic} cannot be found; create it first (ensure_topics)")
-        return set(range(settings.partitions))
-
     def _end(self, state: str) -> None:
         assert self._transaction is not None
         self._transaction.state = state

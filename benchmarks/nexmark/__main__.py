@@ -4,54 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-import psutil
+from collections.abc import Mapping
 
 from benchmarks.nexmark.queries import QUERIES, Query
-from benchmarks.pipeline.engines import FLINK_PYTHON, PARALLELISM, ROOT, Engine, Job, driftline
-from benchmarks.pipeline.measure import Setting, backlog
-from connectors.broker import EmbeddedBroker
-
-HERE = Path(__file__).resolve().parent
-TYPES = {"name": "STRING"}  # of answers; the others are BIGINT
+from benchmarks.pipeline.engines import FLINK_PYTHON, Engine, driftline, flink_sql
+from benchmarks.pipeline.measure import Setting, backlog, machine, opened
 
 
 def engines(query: Query) -> list[Engine]:
+    peer = flink_sql(query.sources, query.flink, {"i": "BIGINT", **query.answers}, next(iter(query.answers)), "'1' SECOND")
     return [
         Engine("driftline", "driftline", driftline("exactly_once", query.sources, query.features), True),
-        Engine("flink-sql", "apache-flink", _flink(query), True, order="event_time", python=FLINK_PYTHON),
+        Engine("flink-sql", "apache-flink", peer, True, order="event_time", python=FLINK_PYTHON),
     ]
-
-
-def _flink(query: Query) -> Callable[[str, Job], list[str]]:
-    def command(python: str, job: Job) -> list[str]:
-        from connectors.flink.jars import connector_jar
-
-        columns = ", ".join(f"{name} {TYPES.get(name, 'BIGINT')}" for name in query.columns)
-        words = json.dumps({"sources": query.sources, "flink": query.flink, "columns": columns, "key": query.columns[0]})
-        checkpoints = str(job.folder / "checkpoints")
-        return [
-            python, str(HERE / "flink_sql.py"), words, job.bootstrap, job.name, job.out, str(connector_jar()), checkpoints, str(PARALLELISM),
-        ]  # fmt: skip
-
-    return command
 
 
 def measured(query: Query, engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
     feeds = query.feeds(events)
-    found = backlog(engine, setting, feeds, len(feeds[-1]), query.time)
+    found = backlog(engine, setting, feeds, len(feeds[-1]))
     row = {"query": query.name, "engine": engine.name, "version": engine.version(engine.interpreter(setting.cache))}
     if found.error is not None:
         return {**row, "error": found.error}
     return {
         **row, "records": sum(map(len, feeds)), "rows": len(found.rows.values),
         "rows_per_second": found.events_per_second, "cores": found.cores, "peak_mb": found.peak_mb,
-        "results_equal": found.rows.table(query.columns).sort_by("i").equals(query.expected(feeds)),
+        "results_equal": found.rows.table(list(query.answers)).sort_by("i").equals(query.expected(feeds)),
     }  # fmt: skip
 
 
@@ -63,19 +41,13 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory(prefix="driftline-bench-broker-") as folder:
-        broker = EmbeddedBroker(Path(folder))
-        setting = Setting(broker.start(), ROOT / ".driftline" / "bench", options.limit)
-        try:
-            for query in (QUERIES[name] for name in options.queries.split(",")):
-                for engine in engines(query):
-                    print(f"{query.name}: {engine.name}", file=sys.stderr, flush=True)
-                    rows.append(measured(query, engine, setting, options.events * query.share))
-        finally:
-            broker.stop()
+    with opened(options.limit) as setting:
+        for query in (QUERIES[name] for name in options.queries.split(",")):
+            for engine in engines(query):
+                print(f"{query.name}: {engine.name}", file=sys.stderr, flush=True)
+                rows.append(measured(query, engine, setting, options.events * query.share))
     if options.json:
-        machine = {"cores": psutil.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-        print(json.dumps({"machine": machine, "rows": rows}))
+        print(json.dumps({"machine": machine(), "rows": rows}))
     else:
         _table(rows)
     return 1 if any("error" in row for row in rows) else 0

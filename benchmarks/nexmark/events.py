@@ -11,22 +11,35 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.pipeline.topics import PARTITIONS, Feed
-from streams.types import Int64
+from streams.sections import Source
+from streams.types import Int64, Type
 
 START = 1_700_000_000_000  # milliseconds since the epoch
-ROUND, PERSONS, AUCTIONS = 50, 1, 3  # of so many events so many
+ROUND, NEW_PERSONS, NEW_AUCTIONS, NEW_BIDS = 50, 1, 3, 46  # of so many events so many
 HOT = 100  # every so many persons or auctions another one is hot
 IN_FLIGHT, ACTIVE = 100, 1000  # bids go to one of the newest auctions, auctions are of one of the newest persons
+BIDS = Source(
+    "bids", time="placed_at", key="auction", partitions=PARTITIONS,
+    fields={"i": Type.BIGINT, "auction": Type.BIGINT, "bidder": Type.BIGINT, "price": Type.BIGINT, "channel": Type.STRING, "url": Type.STRING,
+            "placed_at": Type.TIMESTAMP},
+)  # fmt: skip
+AUCTIONS = Source(
+    "auctions", time="opened_at", key="seller", partitions=PARTITIONS,
+    fields={"i": Type.BIGINT, "seller": Type.BIGINT, "category": Type.BIGINT, "reserve": Type.BIGINT, "opened_at": Type.TIMESTAMP},
+)  # fmt: skip
+PERSONS = Source(
+    "persons", time="registered_at", key="id", partitions=PARTITIONS,
+    fields={"i": Type.BIGINT, "id": Type.BIGINT, "name": Type.STRING, "city": Type.STRING, "registered_at": Type.TIMESTAMP},
+)  # fmt: skip
 CHANNELS = ("Google", "Facebook", "Baidu", "Apple")
 
 
 def bids(count: int, seed: int = 7) -> Feed:
-    """Columns i, auction, bidder, price (cents), channel, url, placed_at; keyed by auction."""
+    """The first of them; prices in cents."""
     draw = np.random.default_rng(seed)
-    share = ROUND - PERSONS - AUCTIONS
     number = np.arange(count, dtype=np.int64)
-    rounds = number // share
-    auction = _chosen(draw, (rounds + 1) * AUCTIONS - 1, IN_FLIGHT, 2)
+    rounds = number // NEW_BIDS
+    auction = _chosen(draw, (rounds + 1) * NEW_AUCTIONS - 1, IN_FLIGHT, 2)
     bidder = _chosen(draw, rounds, ACTIVE, 4)
     channel = draw.integers(0, len(CHANNELS), count)
     table = pa.table(
@@ -37,17 +50,17 @@ def bids(count: int, seed: int = 7) -> Feed:
             "price": np.round(10 ** (draw.random(count) * 6) * 100).astype(np.int64),
             "channel": pa.array([CHANNELS[c] for c in channel]),
             "url": pa.array([f"https://www.nexmark.com/item.htm?query=1&channel_id={n}" for n in draw.integers(0, 1 << 30, count)]),
-            "placed_at": START + rounds * ROUND + PERSONS + AUCTIONS + number % share,
+            "placed_at": START + rounds * ROUND + NEW_PERSONS + NEW_AUCTIONS + number % NEW_BIDS,
         }
     )
-    return Feed("bids", table, "auction", auction % PARTITIONS)
+    return Feed(BIDS, table, auction % PARTITIONS)
 
 
 def auctions(count: int, seed: int = 8) -> Feed:
-    """Columns i, seller, category, reserve (cents), opened_at; keyed by seller."""
+    """The first of them; reserves in cents."""
     draw = np.random.default_rng(seed)
     number = np.arange(count, dtype=np.int64)
-    rounds = number // AUCTIONS
+    rounds = number // NEW_AUCTIONS
     seller = _chosen(draw, rounds, ACTIVE, 4, 3)
     table = pa.table(
         {
@@ -55,14 +68,14 @@ def auctions(count: int, seed: int = 8) -> Feed:
             "seller": seller,
             "category": draw.integers(10, 15, count),
             "reserve": np.round(10 ** (draw.random(count) * 6) * 100).astype(np.int64),
-            "opened_at": START + rounds * ROUND + PERSONS + number % AUCTIONS,
+            "opened_at": START + rounds * ROUND + NEW_PERSONS + number % NEW_AUCTIONS,
         }
     )
-    return Feed("auctions", table, "seller", seller % PARTITIONS)
+    return Feed(AUCTIONS, table, seller % PARTITIONS)
 
 
 def persons(count: int, seed: int = 9) -> Feed:
-    """Columns i, id, name, city, registered_at; keyed by id."""
+    """The first of them."""
     draw = np.random.default_rng(seed)
     number = np.arange(count, dtype=np.int64)
     table = pa.table(
@@ -74,7 +87,7 @@ def persons(count: int, seed: int = 9) -> Feed:
             "registered_at": START + number * ROUND,
         }
     )
-    return Feed("persons", table, "id", number % PARTITIONS)
+    return Feed(PERSONS, table, number % PARTITIONS)
 
 
 def _chosen(draw: np.random.Generator, newest: Int64, recent: int, of: int, hot: int = 1) -> Int64:

@@ -7,59 +7,45 @@ answered with its seller's name where that was in the ten seconds before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
-from benchmarks.nexmark.events import AUCTIONS, PERSONS, ROUND, auctions, bids, persons
+from benchmarks.nexmark.events import AUCTIONS, BIDS, NEW_AUCTIONS, NEW_BIDS, NEW_PERSONS, PERSONS, ROUND, auctions, bids, persons
 from benchmarks.pipeline.topics import Feed
+from streams.sections import Source
 
 SPAN_MS = 10_000
 
 
 @dataclass(frozen=True)
 class Query:
-    """`feeds(events)`: what goes in for so many of Nexmark's events, the driving one last. `sources` is TOML, `features` our SQL, `flink`
-    the peer's SELECT, `reference` DuckDB's."""
+    """`feeds(events)`: what goes in for so many of Nexmark's events, a feed a source, the driving one last. `features` is our SQL, `flink`
+    the peer's SELECT, `reference` DuckDB's; `answers` their columns beside i, with the peer's types."""
 
     name: str
+    sources: Sequence[Source]
     feeds: Callable[[int], Sequence[Feed]]
-    time: dict[str, str]  # by source
-    sources: str
     features: str
     flink: str
     reference: str
-    columns: tuple[str, ...]
+    answers: Mapping[str, str]
     share: int = 1  # a query of few of the events gets so many times as many
 
     def expected(self, feeds: Sequence[Feed]) -> pa.Table:
         """What DuckDB says the rows are, sorted by i."""
         with duckdb.connect() as connection:
             for feed in feeds:
-                connection.register(feed.source, feed.table)
-            return connection.sql(f"SELECT i, {', '.join(self.columns)} FROM ({self.reference}) ORDER BY i").to_arrow_table()
+                connection.register(feed.source.name, feed.table)
+            return connection.sql(f"SELECT i, {', '.join(self.answers)} FROM ({self.reference}) ORDER BY i").to_arrow_table()
 
 
 Q5 = Query(
     "q5",
-    lambda events: [bids(events * (ROUND - PERSONS - AUCTIONS) // ROUND)],
-    {"bids": "placed_at"},
-    """
-[sources.bids]
-key = "auction"
-time = "placed_at"
-partitions = 4
-[sources.bids.fields]
-i = "BIGINT"
-auction = "BIGINT"
-bidder = "BIGINT"
-price = "BIGINT"
-channel = "STRING"
-url = "STRING"
-placed_at = "TIMESTAMP"
-""",
+    [BIDS],
+    lambda events: [bids(events * NEW_BIDS // ROUND)],
     """
 SELECT i, auction, price, count(*) OVER w AS bids, max(price) OVER w AS highest
 FROM bids
@@ -75,36 +61,13 @@ SELECT i, auction, price, count(*) OVER w AS bids, max(price) OVER w AS highest
 FROM bids
 WINDOW w AS (PARTITION BY auction ORDER BY placed_at RANGE BETWEEN {SPAN_MS} PRECEDING AND CURRENT ROW)
 """,
-    ("auction", "price", "bids", "highest"),
+    dict.fromkeys(("auction", "price", "bids", "highest"), "BIGINT"),
 )
 
 Q8 = Query(
     "q8",
-    lambda events: [persons(events * PERSONS // ROUND), auctions(events * AUCTIONS // ROUND)],
-    {"persons": "registered_at", "auctions": "opened_at"},
-    """
-[sources.persons]
-key = "id"
-time = "registered_at"
-partitions = 4
-[sources.persons.fields]
-i = "BIGINT"
-id = "BIGINT"
-name = "STRING"
-city = "STRING"
-registered_at = "TIMESTAMP"
-
-[sources.auctions]
-key = "seller"
-time = "opened_at"
-partitions = 4
-[sources.auctions.fields]
-i = "BIGINT"
-seller = "BIGINT"
-category = "BIGINT"
-reserve = "BIGINT"
-opened_at = "TIMESTAMP"
-""",
+    [PERSONS, AUCTIONS],
+    lambda events: [persons(events * NEW_PERSONS // ROUND), auctions(events * NEW_AUCTIONS // ROUND)],
     f"""
 SELECT auctions.i AS i, seller,
        CASE WHEN persons.registered_at >= auctions.opened_at - {SPAN_MS} THEN persons.name END AS name
@@ -118,7 +81,7 @@ FROM auctions LEFT JOIN persons ON auctions.seller = persons.id AND persons.ts B
 SELECT auctions.i AS i, seller, persons.name AS name
 FROM auctions LEFT JOIN persons ON auctions.seller = persons.id AND persons.registered_at BETWEEN auctions.opened_at - {SPAN_MS} AND auctions.opened_at
 """,
-    ("seller", "name"),
+    {"seller": "BIGINT", "name": "STRING"},
     share=5,
 )
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
-import tempfile
-from pathlib import Path
 
-import psutil
-
-from benchmarks.pipeline.engines import ENGINES, ROOT
-from benchmarks.pipeline.measure import Setting, result
-from connectors.broker import EmbeddedBroker
+from benchmarks.pipeline.engines import ENGINES
+from benchmarks.pipeline.measure import machine, opened, result
 
 SLOW = {"faust": 0.1, "quix": 0.3}  # the share of the events a slow engine gets
 
@@ -27,22 +21,14 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=300, help="seconds after which one run is given up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    cache = ROOT / ".driftline" / "bench"
-    cache.mkdir(parents=True, exist_ok=True)
     rows = []
-    with tempfile.TemporaryDirectory(prefix="driftline-bench-broker-") as folder:
-        broker = EmbeddedBroker(Path(folder))
-        setting = Setting(broker.start(), cache, options.limit)
-        try:
-            for name in options.engines.split(","):
-                events = int(options.events * SLOW.get(name, 1))
-                print(f"{name}: {events:,} events", file=sys.stderr, flush=True)
-                rows.append({**result(ENGINES[name], setting, events, options.rate, options.seconds), "events": events})
-        finally:
-            broker.stop()
-    machine = {"cores": psutil.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    with opened(options.limit) as setting:
+        for name in options.engines.split(","):
+            events = int(options.events * SLOW.get(name, 1))
+            print(f"{name}: {events:,} events", file=sys.stderr, flush=True)
+            rows.append({**result(ENGINES[name], setting, events, options.rate, options.seconds), "events": events})
     if options.json:
-        print(json.dumps({"machine": machine, "rows": rows}))
+        print(json.dumps({"machine": machine(), "rows": rows}))
     else:
         _table(rows)
     return 0

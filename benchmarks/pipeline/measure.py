@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ import psutil
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job
 from benchmarks.pipeline.windows import LATE_MS
-from benchmarks.pipeline.workload import COLUMNS, TIMES, equal, expected, fed, payments
+from benchmarks.pipeline.workload import COLUMNS, equal, expected, fed, payments
+from connectors.broker import EmbeddedBroker
 
 
 class Usage(threading.Thread):
@@ -49,6 +52,19 @@ class Setting:
     bootstrap: str
     cache: Path
     limit: float  # seconds for one run
+
+
+@contextmanager
+def opened(limit: float) -> Iterator[Setting]:
+    """A broker of its own, ended at the end."""
+    cache = ROOT / ".driftline" / "bench"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-broker-") as folder, EmbeddedBroker(Path(folder)) as broker:
+        yield Setting(broker.bootstrap, cache, limit)
+
+
+def machine() -> Mapping[str, object]:
+    return {"cores": psutil.cpu_count(), "python": platform.python_version(), "system": platform.system()}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -83,20 +99,18 @@ class Backlog:
     error: str | None = None
 
 
-def backlog(engine: Engine, setting: Setting, feeds: Sequence[topics.Feed], count: int, times: Mapping[str, str]) -> Backlog:
-    """Records that wait on the broker, `count` rows to come; rows per second between the first rows and the last, by the broker's stamps.
-
-    `times`: the column of event time of each source.
-    """
+def backlog(engine: Engine, setting: Setting, feeds: Sequence[topics.Feed], count: int) -> Backlog:
+    """Records that wait on the broker, `count` rows to come; rows per second between the first rows and the last, by the broker's stamps."""
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         name = f"bench{time.time_ns()}"
-        job = Job(setting.bootstrap, name, f"{name}.{feeds[-1].source}", f"{name}.features", Path(folder), latency=False)
-        topics.create(setting.bootstrap, *(f"{name}.{feed.source}" for feed in feeds), job.out)
-        for feed in feeds:
-            topics.produce(setting.bootstrap, f"{name}.{feed.source}", feed)
+        names = [f"{name}.{feed.source.name}" for feed in feeds]
+        job = Job(setting.bootstrap, name, names[-1], f"{name}.features", Path(folder), latency=False)
+        topics.create(setting.bootstrap, *names, job.out)
+        for topic, feed in zip(names, feeds, strict=True):
+            topics.produce(setting.bootstrap, topic, feed)
         if engine.order == "event_time":  # what a watermark waits for; these rows themselves never come out
-            for place, feed in enumerate(feeds, 1):  # each source's at another time, or they would be joined to each other
-                topics.produce(setting.bootstrap, f"{name}.{feed.source}", feed.closing(times[feed.source], 3 * LATE_MS * place))
+            for place, feed in enumerate(feeds):  # each source's at another time, or they would be joined to each other
+                topics.produce(setting.bootstrap, names[place], feed.closing(3 * LATE_MS * (place + 1)))
         process, rows = start(engine, setting, job), topics.Rows([], [], [])
         usage = Usage(process.pid)
         usage.start()
@@ -124,7 +138,7 @@ def backlog(engine: Engine, setting: Setting, feeds: Sequence[topics.Feed], coun
 def throughput(engine: Engine, setting: Setting, events: int) -> Mapping[str, object]:
     """A backlog of `events` payments; every value checked."""
     table = payments(events)
-    found = backlog(engine, setting, [fed(table)], events, TIMES)
+    found = backlog(engine, setting, [fed(table)], events)
     if found.error is not None:
         return {"error": found.error}
     count = len(found.rows.stamps)

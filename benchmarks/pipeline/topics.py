@@ -12,32 +12,33 @@ import pyarrow as pa
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams.sections import Source
+from streams.types import Int64, Type
+
 PARTITIONS = 4
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Records for the topic `<job>.<source>`: the table's rows as JSON, the column `key` as their key, and the partition of each."""
+    """Records for the topic of a source: the table's rows as JSON, and the partition of each."""
 
-    source: str
+    source: Source
     table: pa.Table
-    key: str
-    partition: np.ndarray[tuple[int], np.dtype[np.int64]]
+    partition: Int64
 
     def __len__(self) -> int:
         return len(self.table)
 
     def slice(self, start: int, rows: int | None = None) -> Feed:
         end = None if rows is None else start + rows
-        return Feed(self.source, self.table.slice(start, rows), self.key, self.partition[start:end])
+        return Feed(self.source, self.table.slice(start, rows), self.partition[start:end])
 
-    def closing(self, time: str, after_ms: int) -> Feed:
+    def closing(self, after_ms: int) -> Feed:
         """One record for each partition, so late in event time that all of this feed is behind the watermark."""
-        last = self.table.slice(len(self.table) - 1).to_pylist()[0]
-        text = pa.types.is_string(self.table.schema.field(self.key).type)
-        keys = [f"closing-{p}" if text else -1 - p for p in range(PARTITIONS)]
-        rows = [{**last, "i": -1 - p, self.key: key, time: last[time] + after_ms} for p, key in enumerate(keys)]
-        return Feed(self.source, pa.Table.from_pylist(rows, self.table.schema), self.key, np.arange(PARTITIONS))
+        last, key, time = self.table.slice(len(self.table) - 1).to_pylist()[0], str(self.source.key), self.source.time
+        text = self.source.fields[key] is Type.STRING
+        rows = [{**last, "i": -1 - p, key: f"closing-{p}" if text else -1 - p, time: last[time] + after_ms} for p in range(PARTITIONS)]
+        return Feed(self.source, pa.Table.from_pylist(rows, self.table.schema), np.arange(PARTITIONS))
 
 
 def create(bootstrap: str, *names: str) -> None:
@@ -65,7 +66,7 @@ def produce(bootstrap: str, topic: str, feed: Feed, rate: int | None = None) -> 
     for start in range(0, len(feed), step):
         part = feed.slice(start, step)
         records = zip(
-            part.table.to_pylist(), part.table.column(feed.key).cast(pa.string()).to_pylist(), part.partition.tolist(), strict=True
+            part.table.to_pylist(), part.table.column(feed.source.key).cast(pa.string()).to_pylist(), part.partition.tolist(), strict=True
         )
         if rate and (wait := began + start / rate - time.time()) > 0:
             producer.flush(0)

@@ -6,8 +6,6 @@ that engines which answer in event-time order and engines which answer as of arr
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -15,13 +13,18 @@ import pyarrow.compute as pc
 
 from benchmarks.pipeline.topics import PARTITIONS, Feed
 from benchmarks.pipeline.windows import LATE_MS
+from streams.sections import Source
+from streams.types import Type
 
 CARDS = 10_000
-TIMES = {"payments": "paid_at"}
 DAYS = 10
 START = 1_700_000_000_000  # milliseconds since the epoch
 SHUFFLED = 0.03
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000, "3d": 259_200_000}
+PAYMENTS = Source(
+    "payments", time="paid_at", key="card", partitions=PARTITIONS,
+    fields={"i": Type.BIGINT, "card": Type.STRING, "paid_at": Type.TIMESTAMP, "amount": Type.DOUBLE, "merchant": Type.STRING},
+)  # fmt: skip
 COLUMNS = [f"{name}_{window}" for window in WINDOWS for name in ("count", "sum", "avg")]
 
 
@@ -48,7 +51,7 @@ def payments(events: int, seed: int = 7) -> pa.Table:
 def fed(table: pa.Table) -> Feed:
     """The payments as they go to their topic, each to the partition of its card."""
     cards = table.column("card")
-    return Feed("payments", table, "card", pc.utf8_slice_codeunits(cards, 5, 10).cast(pa.int64()).to_numpy() % PARTITIONS)
+    return Feed(PAYMENTS, table, pc.utf8_slice_codeunits(cards, 5, 10).cast(pa.int64()).to_numpy() % PARTITIONS)
 
 
 def expected(table: pa.Table, order: str) -> pa.Table:
@@ -83,10 +86,3 @@ def equal(table: pa.Table, reference: pa.Table) -> tuple[bool, int]:
         have, want = got[name].to_numpy().astype(float), reference[name].to_numpy().astype(float)
         wrong |= ~np.isclose(have, want, rtol=0 if name.startswith("count") else 1e-9, atol=0 if name.startswith("count") else 1e-9)
     return not wrong.any(), int(wrong.sum())
-
-
-def write(table: pa.Table, path: Path) -> None:
-    """The payments as JSON lines: what the topic holds."""
-    import polars as pl
-
-    pl.from_arrow(table).write_ndjson(path)

@@ -24,17 +24,17 @@ class Limits:
     def of(self, topic: str, partition: int) -> int:
         """max.message.bytes of the topic; BrokerError where it has no such partition, or there is no such topic."""
         if topic not in self._bytes:
-            self._partitions[topic] = self.partitions(topic)
+            self._partitions[topic] = self._now(topic)
             with admin(self._settings) as opened:
                 self._bytes[topic] = int(topic_config(opened, topic).get("max.message.bytes", 1_048_588))
         if partition not in self._partitions[topic]:
-            self._partitions[topic] = self.partitions(topic)
+            self._partitions[topic] = self._now(topic)
             if partition not in self._partitions[topic]:
                 raise BrokerError(f"{topic} has no partition {partition}, only {sorted(self._partitions[topic])}")
         return self._bytes[topic]
 
-    def partitions(self, topic: str) -> set[int]:
-        """The partition numbers of a topic as they are now; BrokerError where there is none."""
+    def _now(self, topic: str) -> set[int]:
+        """The partition numbers of a topic."""
         with admin(self._settings) as opened:  # kafka-python would wait max_block_ms for a topic that is not there
             kind = kafka.errors.for_code(opened.describe_topics([topic])[0]["error_code"])
         if (
@@ -49,7 +49,3 @@ class Limits:
     def forget(self, topic: str) -> None:
         """It may have been changed: ask again."""
         self._bytes.pop(topic, None)
-
-    def forget_all(self) -> None:
-        """A new sender must learn the leaders of all topics."""
-        self._bytes.clear()

@@ -63,7 +63,6 @@ class ColumnarProducer:
         self._batch_bytes = int(settings.get("batch_bytes", 1_000_000))
         self._max_pending = int(settings.get("max_pending_bytes", 64 << 20))
         self._timeout_s = int(settings.get("delivery_timeout_ms", 120_000)) / 1000 + 10
-        self._limits = Limits(self.settings, lambda topic: self._producer.partitions_for(topic))
         self._sent: deque[tuple[ProducerBatch, int, UInt8]] = deque()
         self._buffers = Buffers(self._max_pending)
         self._pending_bytes = 0
@@ -72,7 +71,7 @@ class ColumnarProducer:
         self._told: Any = None  # the answer to the positions of the open transaction
         self._torn = False  # a batch failed: the sequence numbers have a hole
         self._fenced: FencedError | None = None
-        self._producer = self._connect()
+        self._start()
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -212,10 +211,6 @@ class ColumnarProducer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def partitions(self, topic: str) -> set[int]:
-        """The partition numbers of a topic; BrokerError where there is none."""
-        return self._limits.partitions(topic)
-
     def learn(self, topic: str) -> None:
         """Ask now for what the first `send` to this topic would ask. BrokerError where there is no such topic."""
         self._limits.of(topic, 0)
@@ -257,10 +252,13 @@ class ColumnarProducer:
                 raise self._typed(error, f"transactional id {self.transactional_id} cannot be taken over") from error
         return producer
 
+    def _start(self) -> None:
+        self._producer = self._connect()
+        self._limits = Limits(self.settings, self._producer.partitions_for)  # a new sender has to learn the topics' leaders
+
     def _restart(self) -> None:
         self._producer.close(timeout=0)
-        self._limits.forget_all()
-        self._producer = self._connect()
+        self._start()
 
     def _settle(self) -> None:
         """Wait for a new epoch that is being asked for; the manager's error where it is beyond help."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.pipeline.windows import LATE_MS
+from benchmarks.pipeline.workload import COLUMNS, PAYMENTS
 from connectors.kafka.admin import ensure_topics
 from streams.project import load_project
+from streams.sections import Source
 from streams.supervisor.topics import wanted_topics
+from streams.types import Type
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
@@ -61,11 +66,12 @@ class Engine:
         return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def driftline(processing: str, sources: str, features: str, *extra: str) -> Callable[[str, Job], list[str]]:
-    """Our worker on a project of these sources (TOML) and this SQL."""
+def driftline(processing: str, sources: Sequence[Source], features: str, *extra: str) -> Callable[[str, Job], list[str]]:
+    """Our worker on a project of these sources and this SQL."""
 
     def command(python: str, job: Job) -> list[str]:
-        text = PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing, sources=sources)
+        tables = "".join(map(_toml, sources))
+        text = PROJECT.format(name=job.name, bootstrap=job.bootstrap, processing=processing, sources=tables)
         (job.folder / "driftline.toml").write_text(text)
         (job.folder / "features.sql").write_text(features)
         project = load_project(job.folder)
@@ -76,6 +82,12 @@ def driftline(processing: str, sources: str, features: str, *extra: str) -> Call
     return command
 
 
+def _toml(source: Source) -> str:
+    fields = "".join(f'{name} = "{kind}"\n' for name, kind in source.fields.items())
+    head = f'[sources.{source.name}]\nkey = "{source.key}"\ntime = "{source.time}"\npartitions = {source.partitions}\n'
+    return f"{head}[sources.{source.name}.fields]\n{fields}"
+
+
 PROJECT = """\
 name = "{name}"
 bootstrap_servers = "{bootstrap}"
@@ -83,19 +95,6 @@ processing = "{processing}"
 {sources}
 [model]
 features = "features.sql"
-"""
-
-PAYMENTS = """
-[sources.payments]
-key = "card"
-time = "paid_at"
-partitions = 4
-[sources.payments.fields]
-i = "BIGINT"
-card = "STRING"
-paid_at = "TIMESTAMP"
-amount = "DOUBLE"
-merchant = "STRING"
 """
 
 FEATURES = "SELECT i, card, paid_at,\n" + ",\n".join(
@@ -117,35 +116,53 @@ def _bytewax(python: str, job: Job) -> list[str]:
     return [python, "-m", "bytewax.run", "bytewax_app:flow"]
 
 
-def _flink(python: str, job: Job) -> list[str]:
-    from connectors.flink.jars import connector_jar
+def flink_sql(sources: Sequence[Source], select: str, answers: Mapping[str, str], key: str, late: str) -> Callable[[str, Job], list[str]]:
+    """Flink SQL on topics of these sources, whose event time is `ts` there. `answers`: the columns of `select` and their types; `late`: how far
+    the watermark is behind, as in '10' MINUTE."""
 
-    return [
-        python,
-        str(HERE / "flink_sql.py"),
-        job.bootstrap,
-        job.topic,
-        job.out,
-        str(connector_jar()),
-        str(job.folder / "checkpoints"),
-        str(PARALLELISM),
-    ]
+    def command(python: str, job: Job) -> list[str]:
+        from connectors.flink.jars import connector_jar
+
+        work = {
+            "bootstrap": job.bootstrap, "job": job.name, "out": job.out, "jar": str(connector_jar()), "checkpoints": str(job.folder / "checkpoints"),
+            "parallelism": PARALLELISM, "late": late, "select": select, "answers": answers, "key": key,
+            "sources": {s.name: {"time": s.time, "fields": {n: _flink_type(kind) for n, kind in s.fields.items()}} for s in sources},
+        }  # fmt: skip
+        return [python, str(HERE / "flink_sql.py"), json.dumps(work)]
+
+    return command
 
 
+def _flink_type(kind: Type) -> str:
+    return "BIGINT" if kind is Type.TIMESTAMP else str(kind)
+
+
+def _nested() -> str:
+    """Three nested queries, since one SELECT may have one OVER window only."""
+    query = "payments"
+    for w, span in (("1h", "'1' HOUR"), ("24h", "'1' DAY"), ("3d", "'3' DAY(2)")):
+        over = f"(PARTITION BY card ORDER BY ts RANGE BETWEEN INTERVAL {span} PRECEDING AND CURRENT ROW)"
+        query = f"(SELECT *, COUNT(*) OVER {over} AS count_{w}, SUM(amount) OVER {over} AS sum_{w}, AVG(amount) OVER {over} AS avg_{w} FROM {query})"
+    return f"SELECT {', '.join(ANSWERS)} FROM {query}"
+
+
+ANSWERS = {"i": "BIGINT", "card": "STRING", "paid_at": "BIGINT"} | {
+    name: "BIGINT" if name.startswith("count") else "DOUBLE" for name in COLUMNS
+}
 ON_FLINK = ("--on", "flink", "--set", f"flink.parallelism={PARALLELISM}", "--set", "flink.checkpoint_every=1s")
 FLINK_PYTHON = str(ROOT / ".venv-flink" / "bin" / "python")
 
 ENGINES = {
     engine.name: engine
     for engine in (
-        Engine("driftline", "driftline", driftline("exactly_once", PAYMENTS, FEATURES), True),
-        Engine("driftline-at-least-once", "driftline", driftline("at_least_once", PAYMENTS, FEATURES), False),
-        Engine("driftline-flink", "driftline", driftline("exactly_once", PAYMENTS, FEATURES, *ON_FLINK), True, python=FLINK_PYTHON),
+        Engine("driftline", "driftline", driftline("exactly_once", [PAYMENTS], FEATURES), True),
+        Engine("driftline-at-least-once", "driftline", driftline("at_least_once", [PAYMENTS], FEATURES), False),
+        Engine("driftline-flink", "driftline", driftline("exactly_once", [PAYMENTS], FEATURES, *ON_FLINK), True, python=FLINK_PYTHON),
         Engine("faust", "faust-streaming", _script("faust_app.py"), False),
         Engine("quix", "quixstreams", _script("quix_app.py", "{folder}/state", "{commit}", "exactly-once"), True, requirement="quixstreams==3.28.1"),
         Engine("bytewax", "bytewax", _bytewax, False, requirement="bytewax[kafka]==0.21.1",
                environment=lambda job: {"PYTHONPATH": f"{HERE}:{ROOT}", "BENCH_BOOTSTRAP": job.bootstrap, "BENCH_TOPIC": job.topic, "BENCH_OUT": job.out}),
         Engine("pathway", "pathway", _script("pathway_app.py"), False, requirement="pathway==0.33.0", environment=lambda job: {"PATHWAY_THREADS": "1"}),
-        Engine("flink-sql", "apache-flink", _flink, True, order="event_time", python=FLINK_PYTHON),
+        Engine("flink-sql", "apache-flink", flink_sql([PAYMENTS], _nested(), ANSWERS, "card", f"'{LATE_MS // 60000}' MINUTE"), True, order="event_time", python=FLINK_PYTHON),
     )
 }  # fmt: skip

@@ -1,23 +1,40 @@
-"""Flink SQL, exactly once: three nested queries, since one SELECT may have one OVER window only. `python flink_sql.py BOOTSTRAP TOPIC OUT JAR CHECKPOINTS PARALLELISM`."""
+"""Flink SQL over topics of JSON, exactly once; JVM, sink and objects are set as in our own job on Flink. `python flink_sql.py JSON`, as `flink_sql` writes it."""
 
 from __future__ import annotations
 
+import json
 import sys
 
-from benchmarks import flink_tables
-from benchmarks.pipeline.windows import LATE_MS
+from pyflink.common import Configuration
+from pyflink.table import EnvironmentSettings, TableEnvironment
 
-bootstrap, topic, out, jar, checkpoints, parallelism = sys.argv[1:7]
-tables = flink_tables.environment(jar, checkpoints, parallelism)
-columns = "i BIGINT, card STRING, paid_at BIGINT, amount DOUBLE"
-tables.execute_sql(
-    flink_tables.source(bootstrap, topic, "payments", columns, "paid_at", f"'{LATE_MS // 60000}' MINUTE", f"bench-flink-{out}")
-)
-names = [f"{a}_{w}" for w in ("1h", "24h", "3d") for a in ("count", "sum", "avg")]
-types = ", ".join(f"{n} {'BIGINT' if n.startswith('count') else 'DOUBLE'}" for n in names)
-tables.execute_sql(flink_tables.sink(bootstrap, out, f"i BIGINT, card STRING, paid_at BIGINT, {types}", "card"))
-query = "payments"
-for w, span in (("1h", "'1' HOUR"), ("24h", "'1' DAY"), ("3d", "'3' DAY(2)")):
-    over = f"(PARTITION BY card ORDER BY ts RANGE BETWEEN INTERVAL {span} PRECEDING AND CURRENT ROW)"
-    query = f"(SELECT *, COUNT(*) OVER {over} AS count_{w}, SUM(amount) OVER {over} AS sum_{w}, AVG(amount) OVER {over} AS avg_{w} FROM {query})"
-tables.execute_sql(f"INSERT INTO features SELECT i, card, paid_at, {', '.join(names)} FROM {query}").wait()
+from connectors.flink.gateway import gateway
+
+gateway()
+work = json.loads(sys.argv[1])
+out = work["out"]
+config = Configuration()
+for name, value in {
+    "pipeline.jars": f"file://{work['jar']}", "parallelism.default": str(work["parallelism"]), "execution.checkpointing.interval": "1s",
+    "pipeline.object-reuse": "true", "execution.checkpointing.storage": "filesystem", "execution.checkpointing.dir": f"file://{work['checkpoints']}",
+}.items():  # fmt: skip
+    config.set_string(name, value)
+tables = TableEnvironment.create(EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(config).build())
+kafka = f"'connector' = 'kafka', 'properties.bootstrap.servers' = '{work['bootstrap']}', 'value.format' = 'json'"
+
+
+def columns(kinds: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+
+
+for name, source in work["sources"].items():
+    tables.execute_sql(f"""
+        CREATE TABLE {name} ({columns(source["fields"])}, ts AS TO_TIMESTAMP_LTZ({source["time"]}, 3), WATERMARK FOR ts AS ts - INTERVAL {work["late"]})
+        WITH ({kafka}, 'topic' = '{work["job"]}.{name}', 'properties.group.id' = 'bench-flink-{out}', 'scan.startup.mode' = 'earliest-offset',
+              'scan.watermark.emit.strategy' = 'on-event')""")
+tables.execute_sql(f"""
+    CREATE TABLE features ({columns(work["answers"])})
+    WITH ({kafka}, 'topic' = '{out}', 'key.format' = 'raw', 'key.fields' = '{work["key"]}', 'sink.delivery-guarantee' = 'exactly-once',
+          'sink.transactional-id-prefix' = 'bench-{out}', 'properties.transaction.timeout.ms' = '600000',
+          'properties.linger.ms' = '100', 'properties.batch.size' = '524288')""")
+tables.execute_sql(f"INSERT INTO features {work['select']}").wait()
