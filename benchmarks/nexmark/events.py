@@ -2,7 +2,7 @@
 person, three are new auctions and 46 are bids; every second bid goes to the auction that is hot just then, three auctions of four are of a
 hot seller.
 
-One event a millisecond in order of time, so that no two are equal in it and each answer is one.
+In order of time, no two at once, so that each answer is one; and so far apart that an auction is bid on for longer than query 5 looks back.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from streams.types import Int64, Type
 
 START = 1_700_000_000_000  # milliseconds since the epoch
 ROUND, NEW_PERSONS, NEW_AUCTIONS, NEW_BIDS = 50, 1, 3, 46  # of so many events so many
+STEP_MS = 10  # from event to event
 HOT = 100  # every so many persons or auctions another one is hot
 IN_FLIGHT, ACTIVE = 100, 1000  # bids go to one of the newest auctions, auctions are of one of the newest persons
 BIDS = Source(
@@ -50,7 +51,7 @@ def bids(count: int, seed: int = 7) -> Feed:
             "price": np.round(10 ** (draw.random(count) * 6) * 100).astype(np.int64),
             "channel": pa.array([CHANNELS[c] for c in channel]),
             "url": pa.array([f"https://www.nexmark.com/item.htm?query=1&channel_id={n}" for n in draw.integers(0, 1 << 30, count)]),
-            "placed_at": START + rounds * ROUND + NEW_PERSONS + NEW_AUCTIONS + number % NEW_BIDS,
+            "placed_at": START + STEP_MS * (rounds * ROUND + NEW_PERSONS + NEW_AUCTIONS + number % NEW_BIDS),
         }
     )
     return Feed(BIDS, table, auction % PARTITIONS)
@@ -68,7 +69,7 @@ def auctions(count: int, seed: int = 8) -> Feed:
             "seller": seller,
             "category": draw.integers(10, 15, count),
             "reserve": np.round(10 ** (draw.random(count) * 6) * 100).astype(np.int64),
-            "opened_at": START + rounds * ROUND + NEW_PERSONS + number % NEW_AUCTIONS,
+            "opened_at": START + STEP_MS * (rounds * ROUND + NEW_PERSONS + number % NEW_AUCTIONS),
         }
     )
     return Feed(AUCTIONS, table, seller % PARTITIONS)
@@ -84,7 +85,7 @@ def persons(count: int, seed: int = 9) -> Feed:
             "id": number,
             "name": pa.array([f"person {n:07d} of {m:03d}" for n, m in zip(number, draw.integers(0, 1000, count), strict=True)]),
             "city": pa.array([f"city {c:02d}" for c in draw.integers(0, 60, count)]),
-            "registered_at": START + number * ROUND,
+            "registered_at": START + STEP_MS * (number * ROUND),
         }
     )
     return Feed(PERSONS, table, number % PARTITIONS)
