@@ -19,7 +19,8 @@ demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
 
 test:  ## the tests: real Kafka, real Flink, real Chromium
 	@.ci/setup all
-	$(BIN)/python -m pytest -m "not flink and not long"
+	@# two files at a time, each process with its own broker: half of the time a test waits. Flink's jobs take both cores by themselves
+	$(BIN)/python -m pytest -m "not flink and not long" -n 2 --dist loadfile --no-loadscope-reorder
 	$(FLINK)/python -m pytest -m flink
 
 test-long: setup  ## the tests of many minutes: a journey beside an undisturbed one, kills of all that is up, the proof
