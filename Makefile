@@ -19,7 +19,7 @@ demo: setup  ## real flights through Kafka to a drift dashboard, in the browser
 
 test:  ## the tests: real Kafka, real Flink, real Chromium
 	@.ci/setup all
-	@# two files at a time, each process with its own broker: half of the time a test waits. Flink's jobs take both cores by themselves
+# Two files at a time, each process with its own broker: half of the time a test waits. Flink's jobs take both cores by themselves
 	$(BIN)/python -m pytest -m "not flink and not long" -n 2 --dist loadfile --no-loadscope-reorder
 	$(FLINK)/python -m pytest -m flink
 
