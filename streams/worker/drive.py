@@ -13,6 +13,7 @@ from streams.errors import DriftlineError, StateError
 from streams.sensors import Sensor
 from streams.worker.engine import Worker
 from streams.worker.membership import Membership
+from streams.worker.recovery import Stopped
 
 log = logging.getLogger(__name__)
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -81,11 +82,10 @@ class Drive:
             self._worker.stop()
 
     async def _drive_once(self, loop: asyncio.AbstractEventLoop, channel: Any) -> None:
-        worker = self._make()
+        worker = self._worker = self._make()
         self._failure = loop.create_future()
         try:
             await loop.run_in_executor(self._working, worker.open)
-            self._worker = worker
             while not self._stopping and self._membership.is_active:
                 due = await loop.run_in_executor(self._reading, worker.wait, worker.patience)
                 if self._failure.done():
@@ -94,6 +94,8 @@ class Drive:
                     await self._send(channel, worker)
             if self._failure.done():
                 self._failure.result()
+        except Stopped:
+            pass
         finally:
             self._worker = None
             worker.stop()  # with enough to do its work would not end

@@ -27,7 +27,7 @@ from streams.worker.commits import Commit, Standing, still_ahead
 from streams.worker.connection import Connection, Consumer, Part
 from streams.worker.fetch import Fetch, Fetched
 from streams.worker.merge import Merge, Progress, Slot, Taken
-from streams.worker.recovery import recover
+from streams.worker.recovery import Stopped, recover, stoppable
 from streams.worker.reorder import ALWAYS
 from streams.worker.replay import Reader
 from streams.worker.snapshots import Snapshot, Snapshots, now_ms
@@ -104,7 +104,8 @@ class Worker:
                 if not self.work() and until():
                     break
             self._write.drain()
-            self._write.settle(at_once=True)
+        except Stopped:
+            self.sensor.on_state(self.step.name, "stopped")
         except BaseException as error:
             self.sensor.on_state(self.step.name, "failed", str(error))
             raise
@@ -114,7 +115,10 @@ class Worker:
             self.close()
 
     def open(self) -> None:
-        """Take over from whoever drove the step before, get the state back, and begin to read ahead."""
+        """Take over from whoever drove the step before, get the state back, and begin to read ahead.
+
+        Raises Stopped where `stop` is called meanwhile.
+        """
         name, settings = self.step.name, self.settings
         self.sensor.on_state(name, "starting")
         producer = self._connection.producer(settings.group if settings.exactly_once else None)
@@ -196,7 +200,7 @@ class Worker:
             end = all_of_it.end_offsets([commits])[commits]
         found = recover(
             self.step,
-            self._lookup,
+            stoppable(self._lookup, self._stopping.is_set),
             self._readers,
             self.settings.group,
             self.settings.topics.commits,

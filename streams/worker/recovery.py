@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from connectors.kafka.columns import Records
 from streams.errors import StateError
@@ -19,6 +20,25 @@ from streams.worker.snapshots import Snapshot, Snapshots
 
 CLOCK_SKEW_MS = 600_000  # commits are looked for this long before a snapshot's own time
 REPLAYED_PER_S = 400_000  # until the first figures are there
+
+
+class Stopped(Exception):
+    """A worker was asked to stop while it was getting its state back."""
+
+
+def stoppable(consumer: Consumer, stopping: Callable[[], bool]) -> Consumer:
+    """The same consumer, whose `poll` raises Stopped once `stopping()` is true."""
+
+    class Stoppable:
+        def poll(self, timeout_ms: int = 100, max_records: int = 100_000) -> list[Records]:
+            if stopping():
+                raise Stopped
+            return consumer.poll(timeout_ms, max_records)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(consumer, name)
+
+    return cast(Consumer, Stoppable())
 
 
 @dataclass(frozen=True)
@@ -185,4 +205,4 @@ def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number:,}"
 
 
-__all__ = ["BEGINNING", "Recovered", "commits_in", "commits_of", "read_commits", "recover", "refuse_doubling"]
+__all__ = ["BEGINNING", "Recovered", "Stopped", "commits_in", "commits_of", "read_commits", "recover", "refuse_doubling", "stoppable"]

@@ -18,6 +18,7 @@ from streams.worker.connection import Consumer, Part
 from streams.worker.merge import Merge, Progress, Read, Taken
 
 GROUP_RECORDS = 100_000
+QUIET_POLLS = 3_000  # of 100 ms: so long without anything, and what is asked for is not in the log
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,10 @@ class Reader:
 class LogReader:
     """Reads each partition up to asked offsets, however much a fetch brings."""
 
-    def __init__(self, consumer: Consumer, start: Mapping[Part, int], deadline_polls: int = 3000) -> None:
+    def __init__(self, consumer: Consumer, start: Mapping[Part, int]) -> None:
         self._consumer = consumer
         self._ahead: dict[Part, list[Records]] = {part: [] for part in start}
         self._at = dict(start)
-        self._polls = deadline_polls
         consumer.assign(list(start), dict(start))
         self._paused: set[Part] = set()
 
@@ -72,7 +72,7 @@ class LogReader:
                 if not self._ahead[part] and self._consumer.position(part) >= ends[part]:
                     self._at[part] = max(self._at[part], ends[part])
             quiet = 0 if polled else quiet + 1
-            if quiet > self._polls:
+            if quiet > QUIET_POLLS:
                 raise StateError(f"the log gives nothing more of {', '.join(f'{t}[{p}]@{self._at[t, p]}' for t, p in sorted(short))}.")
 
     def _buffered(self, part: Part, end: int) -> Iterator[Records]:

@@ -7,6 +7,7 @@ stops all that come after it.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,6 +20,7 @@ import pyarrow as pa
 from connectors.errors import MessageTooLargeError
 from connectors.formats import json
 from connectors.kafka.columns import Bytes
+from streams.errors import BrokerError
 from streams.events import dead_letters
 from streams.events.decode import KEY, VALUE, WATERMARK, Refused
 from streams.sensors import Sensor
@@ -27,6 +29,7 @@ from streams.worker.commits import BEGINNING, Commit, Standing, positions
 from streams.worker.connection import Connection, Header, Part, Producer
 from streams.worker.merge import Progress
 
+log = logging.getLogger(__name__)
 # So often the group is told where the step stands, for whoever wants to know how far behind it is; a restart goes on by the commits'
 # own records. Told with each small commit, the broker had a third more to do, and every row waited for it.
 POSITIONS_S = 1.0
@@ -108,11 +111,10 @@ class Write:
             self._failure = error
             raise
 
-    def settle(self, at_once: bool = False) -> None:
+    def settle(self) -> None:
         """Tell the group its positions where the commits since have not, when it is time. Does nothing while a commit is written."""
-        if self._untold and self.is_idle and (at_once or self._is_time):
-            self._producer.begin()
-            self._end(tell=True)
+        if self._untold and self.is_idle and self._is_time:
+            self._tell()
 
     @property
     def is_idle(self) -> bool:
@@ -136,11 +138,17 @@ class Write:
             raise TimeoutError(f"a commit has not ended in {timeout:.0f} s")
 
     def stop(self) -> None:
-        """End the threads once everything handed over is visible; after a failure it is dropped."""
+        """End the threads once everything handed over is visible, and tell the group; after a failure all of it is dropped."""
         self._queue.put(None)
         for thread in self._threads:
             thread.join(timeout=60)
-        self._producer.close()
+        try:
+            if self._untold and self._failure is None and not self._begun:
+                self._tell()
+        except BrokerError as error:
+            log.warning("%s was not told its last positions, its next commit tells it: %s", self._group, error)
+        finally:
+            self._producer.close()
 
     def _encode(self) -> None:
         while (work := self._queue.get()) is not None:
@@ -204,6 +212,10 @@ class Write:
     @property
     def _is_time(self) -> bool:
         return time.monotonic() - self._told_at >= POSITIONS_S
+
+    def _tell(self) -> None:
+        self._producer.begin()
+        self._end(tell=True)
 
     def _end(self, tell: bool) -> None:
         """End the transaction, with the group's positions in it or without."""

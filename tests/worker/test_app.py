@@ -19,6 +19,7 @@ from connectors.kafka.consumer import ColumnarConsumer
 from connectors.kafka.producer import ColumnarProducer
 from streams.events.decode import WATERMARK
 from streams.project import Project
+from streams.worker.commits import Commit, standing
 from streams.worker.status import read_statuses
 from tests.waiting import until
 
@@ -89,6 +90,17 @@ def end(process: subprocess.Popen[bytes]) -> int:
     return process.wait(30)
 
 
+def last_commit(project: Project) -> int:
+    return Commit.from_json(read(project, "commits")[-1][1] or b"").number
+
+
+def told(project: Project) -> int:
+    """The commit up to which the group was told where the step stands."""
+    parts = [(project.topic(source), partition) for source, partitions in (("a", 2), ("b", 1)) for partition in range(partitions)]
+    with ColumnarConsumer(project.kafka()) as consumer:
+        return standing(consumer.committed(f"{project.name}.chain", parts))[0].number
+
+
 def test_killed_at_any_moment_it_gives_what_an_undisturbed_run_gives(make_project: Callable[..., Project]) -> None:
     whole, torn = make_project(), make_project()
     for project in (whole, torn):
@@ -103,6 +115,7 @@ def test_killed_at_any_moment_it_gives_what_an_undisturbed_run_gives(make_projec
         worker = start(torn)
     until(lambda: len(read(torn, "features")) >= 1200)
     assert end(worker) == 0
+    assert told(torn) == last_commit(torn)
     produce(whole, range(20, 24))
     worker = start(whole)
     until(lambda: len(read(whole, "features")) >= 1200)
@@ -126,3 +139,18 @@ def test_a_second_worker_stands_by_and_takes_over(make_project: Callable[..., Pr
     answer = json.load(urllib.request.urlopen(status["web"]))
     assert answer["steps"][0]["state"] == "running"
     assert end(second) == 0
+
+
+def test_a_stop_is_heard_while_the_state_comes_back(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    produce(project, range(2))
+    worker = start(project)
+    until(lambda: len(read(project, "features")) == 100)
+    assert end(worker) == 0
+    with ColumnarProducer(project.kafka(), "another-step") as other:
+        other.begin()
+        other.send(project.topic("commits"), 0, np.zeros(1, np.int64), Bytes.of([b"another"]), Bytes.of([b"{}"]))
+        other.flush()
+        worker = start(project)
+        until(lambda: "waits for an open transaction" in str(next(read_statuses(project))))
+        assert end(worker) == 0
