@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.features.engine import Engine, flat
-from streams.features.kernel.joins import JoinKernel
+from streams.features.kernel.joins import JoinKernel, SortedRows
 from streams.features.kernel.keys import KeyIndex
 from streams.features.plan import Join
 from streams.features.runners import Found, Rows, Runner
@@ -41,6 +41,7 @@ class JoinRunner:
         )
         self._kept = self._schema.empty_table()
         self._ordinals = np.empty(0, np.int64)  # of the kept rows, ascending
+        self._sorted = SortedRows()  # the same rows, where a residual condition searches them
         self._total = 0
 
     def run(self, batch: Batch, found: Found) -> Rows:
@@ -82,8 +83,10 @@ class JoinRunner:
         if right.count:
             partition = right.partition.cast(pa.int32()) if right.partition is not None else pa.nulls(right.count, pa.int32())
             offset = right.offset.cast(pa.int64()) if right.offset is not None else pa.nulls(right.count, pa.int64())
-            sorted_by = pa.array(np.where(known, ranks, _NOTHING))
-            arrays = [*(right.columns[ref] for ref in self._refs), partition, offset, pa.array(ids), sorted_by]
+            sorted_by = np.where(known, ranks, _NOTHING)
+            if self._kernel is None:
+                self._sorted.add(ids, sorted_by)
+            arrays = [*(right.columns[ref] for ref in self._refs), partition, offset, pa.array(ids), pa.array(sorted_by)]
             self._kept = pa.concat_tables([self._kept, pa.table(arrays, schema=self._schema)])
             if self._kept.column(0).num_chunks > _CHUNKS:
                 self._kept = self._kept.combine_chunks()
@@ -101,31 +104,25 @@ class JoinRunner:
 
     def _search(self, left: Rows, left_ids: Int64, right: Rows, before: int) -> Int64:
         """For each left row, the last kept right row of its key, by order and arrival, where the residual condition holds."""
-        keys = self._kept.column(_KEY).to_numpy()
-        ranks = self._kept.column(_RANK).to_numpy()
-        sorting = np.lexsort((self._ordinals, ranks, keys))
-        keys = keys[sorting]
-        place = np.full(len(self._ordinals), -1, np.int64)  # of this batch's right rows; earlier ones are before all
-        place[np.searchsorted(self._ordinals, before) :] = right.order
-        low, high = np.searchsorted(keys, left_ids, "left"), np.searchsorted(keys, left_ids, "right")
+        low, high = self._sorted.spans(left_ids)
+        place = np.concatenate([np.array([-1]), right.order])  # of this batch's right rows; earlier ones are before all
         answers = np.full(left.count, -1, np.int64)
         open_, width = np.flatnonzero(high > low), 4
-        table = self._kept
         while len(open_):
             start = np.maximum(low[open_], high[open_] - width)
             counts = high[open_] - start
             of = np.repeat(open_, counts)
             inside = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-            candidate = sorting[np.repeat(start, counts) + inside]
-            holds = self._holds(left, of, table, candidate) & (place[candidate] <= left.order[of])
-            hit_of, hit = of[holds], candidate[holds]
-            answers[hit_of] = self._ordinals[hit]  # ascending: the last one stays
+            candidate = self._sorted.ordinals[np.repeat(start, counts) + inside]
+            came = place[np.maximum(candidate - before + 1, 0)] <= left.order[of]
+            holds = self._holds(left, of, candidate) & came
+            answers[of[holds]] = candidate[holds]  # ascending: the last one stays
             high[open_] = start
             open_ = open_[(answers[open_] < 0) & (high[open_] > low[open_])]
             width = min(width * 4, max(4, 400_000 // max(len(open_), 1)))
         return answers
 
-    def _holds(self, left: Rows, of: Int64, table: pa.Table, candidate: Int64) -> np.ndarray:
+    def _holds(self, left: Rows, of: Int64, candidate: Int64) -> np.ndarray:
         assert self._residual is not None
         held = np.zeros(len(of), np.bool_)
         for begin in range(0, len(of), 500_000):
@@ -134,7 +131,7 @@ class JoinRunner:
             columns = {}
             for ref in self._residual.refs:
                 if ref.startswith(self._node.prefix):
-                    columns[ref] = flat(table.column(ref.removeprefix(self._node.prefix)).take(theirs))
+                    columns[ref] = flat(self._kept.column(ref.removeprefix(self._node.prefix)).take(theirs))
                 else:
                     columns[ref] = left.columns[ref].take(mine)
             hits = self._residual.run(columns, len(mine))["hit"]
@@ -173,3 +170,6 @@ class JoinRunner:
         self._index.restore(state["keys"])
         if self._kernel is not None:
             self._kernel.restore(state["kernel"])
+        else:
+            self._sorted = SortedRows()
+            self._sorted.add(self._kept.column(_KEY).to_numpy(), self._kept.column(_RANK).to_numpy())

@@ -72,7 +72,7 @@ class Status:
         if not self.running:
             return f"{self.project} does not run. Start it with: driftline up"
         rate = sum(step.rows_per_second for step in self.steps if step.step == "features")
-        waiting = sum(step.lag for step in self.steps if step.step == "features")
+        waiting = sum(step.lag for step in self.steps)
         troubled = [one.name for one in self.processes if one.state != "running" and one.state != "ended"]
         words = [f"{rate:,.0f} events/s", "nothing waiting" if not waiting else f"{waiting:,} waiting"]
         words.append(

@@ -34,6 +34,46 @@ def _run(keys, order, known, left, ordered, best, row, rows, answers):  # type: 
     return rows
 
 
+@numba.njit(cache=True)
+def _places(keys, ranks, new_keys, new_ranks):  # type: ignore[no-untyped-def]
+    """Behind which of the rows, sorted by key and rank, each new one comes; equal ones stay before it."""
+    found = np.empty(len(new_keys), np.int64)
+    for i in range(len(new_keys)):
+        low, high = 0, len(keys)
+        while low < high:
+            middle = (low + high) // 2
+            if keys[middle] < new_keys[i] or (keys[middle] == new_keys[i] and ranks[middle] <= new_ranks[i]):
+                low = middle + 1
+            else:
+                high = middle
+        found[i] = low
+    return found
+
+
+class SortedRows:
+    """All right rows by key, rank and arrival. A few more are put in their places: sorting all for them would cost what all cost."""
+
+    def __init__(self) -> None:
+        self.keys: Int64 = np.empty(0, np.int64)
+        self.ranks: Int64 = np.empty(0, np.int64)
+        self.ordinals: Int64 = np.empty(0, np.int64)
+
+    def add(self, keys: Int64, ranks: Int64) -> None:
+        """The rows that come next, numbered on."""
+        order = np.lexsort((ranks, keys))  # stable: equal ones stay as they came
+        new = keys[order], ranks[order], order + len(self.ordinals)
+        at = _places(self.keys, self.ranks, *new[:2])
+        self.keys, self.ranks, self.ordinals = (np.insert(old, at, more) for old, more in zip(self._columns, new, strict=True))
+
+    def spans(self, keys: Int64) -> tuple[Int64, Int64]:
+        """Where the rows of each key begin and end."""
+        return np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
+
+    @property
+    def _columns(self) -> tuple[Int64, Int64, Int64]:
+        return self.keys, self.ranks, self.ordinals
+
+
 class JoinKernel:
     """Keeps per key only the right row that can still be seen: the greatest `order` (ties: the latest), or the latest to arrive."""
 
