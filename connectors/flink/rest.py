@@ -11,6 +11,7 @@ from typing import Any
 
 from streams.errors import BrokerError
 
+NO_JOB = "Is the job running? Start it with: driftline run features --on flink"
 ENDED = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
 
 
@@ -37,13 +38,7 @@ class Rest:
 
     def reach(self) -> None:
         """BrokerError where there is no cluster to submit to."""
-        try:
-            self._get("/overview")
-        except BrokerError as error:
-            raise BrokerError(
-                f"There is no Flink to submit to: {str(error).partition(' Is the job')[0]} Start the cluster, or take `address` out of [flink]: the job then"
-                " runs in this process."
-            ) from error
+        self._send("/overview", None, "GET", "Start the cluster, or take `address` out of [flink]: the job then runs in this process.")
 
     def jobs(self) -> list[Job]:
         """All jobs the cluster knows. BrokerError where nothing answers."""
@@ -89,7 +84,7 @@ class Rest:
     def _get(self, path: str) -> Any:
         return self._send(path, None, "GET")
 
-    def _send(self, path: str, body: dict[str, Any] | None, method: str | None = None) -> Any:
+    def _send(self, path: str, body: dict[str, Any] | None, method: str | None = None, remedy: str = NO_JOB) -> Any:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"http://{self._address}{path}", data, {"Content-Type": "application/json"}, method=method)
         try:
@@ -98,9 +93,7 @@ class Rest:
         except urllib.error.HTTPError as error:
             raise BrokerError(f"Flink at {self._address} refused {path}: {_first(error.read().decode(errors='replace'))}") from error
         except OSError as error:
-            raise BrokerError(
-                f"No Flink answers at {self._address} ({error}). Is the job running? Start it with: driftline run features --on flink"
-            ) from error
+            raise BrokerError(f"No Flink answers at {self._address} ({error}). {remedy}") from error
         return json.loads(text) if text else {}
 
 
