@@ -148,7 +148,7 @@ def card(cursor: duckdb.DuckDBPyConnection, project: Project, version: int) -> s
     if difference.get("value") is not None:
         lines += ["", f"## Against version {comparison.get('champion_version')}", ""]
         lines.append(
-            f"- {str(comparison['metric']).replace('_', ' ')} better by {difference['value']:+.4f}, 95 % interval {difference.get('low')} to {difference.get('high')}, on {comparison.get('rows'):,} rows"
+            f"- improvement in {str(comparison['metric']).replace('_', ' ')} {difference['value']:+.4f}, 95 % interval {difference.get('low')} to {difference.get('high')}, on {comparison.get('rows'):,} rows"
         )
     served = by_version(cursor)
     mine = served[served["version"] == version]

@@ -29,7 +29,7 @@ def verdict(comparison: Mapping[str, Any] | None, margin: float) -> Verdict:
     metric = str(comparison["metric"]).replace("_", " ")
     if found["low"] is None:
         return Verdict(False, f"there are too few labelled days to say how sure the difference in {metric} is")
-    interval = f"{metric} better by {found['value']:+.4f}, 95% interval [{found['low']:+.4f}, {found['high']:+.4f}]"
+    interval = f"improvement in {metric} {found['value']:+.4f}, 95% interval [{found['low']:+.4f}, {found['high']:+.4f}]"
     if found["low"] > margin:
         return Verdict(True, f"{interval}, above the margin {margin:g}")
     return Verdict(False, f"{interval} reaches below the margin {margin:g}")
