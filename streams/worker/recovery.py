@@ -18,7 +18,7 @@ from streams.worker.merge import Merge
 from streams.worker.replay import Reader, beginning, replay
 from streams.worker.snapshots import Snapshot, Snapshots
 
-CLOCK_SKEW_MS = 600_000  # commits are looked for this long before a snapshot's own time
+CLOCK_SKEW_MS = 600_000  # commits are looked for so long before their own time
 REPLAYED_PER_S = 400_000  # until the first figures are there
 
 
@@ -85,7 +85,7 @@ def _standing(consumer: Consumer, topic: str, step: str, told: Standing, at: int
     if consumer.end_offsets([part])[part] < end:
         sensor.on_state(step, "starting", f"waits for an open transaction of another step in {topic} to end")
     found = told
-    for commit in read_commits(consumer, topic, consumer.offsets_at({part: at - CLOCK_SKEW_MS})[part], step, end):
+    for commit in _commits_after(consumer, topic, step, told.number, at, end):
         if commit.number == found.number + 1 and commit.progress:
             found = found.after(commit)
     return found
@@ -150,14 +150,12 @@ def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: S
     first = 1 if snapshot is None else snapshot.standing.number + 1
     if first > last:
         return
-    part = (topic, 0)
-    at = consumer.beginning_offsets([part])[part]
-    if snapshot is not None:
-        at = max(at, consumer.offsets_at({part: snapshot.at - CLOCK_SKEW_MS})[part])
     wanted = first
-    for commit in read_commits(consumer, topic, at, step):
-        if commit.number < wanted:
-            continue
+    if snapshot is not None:
+        commits = _commits_after(consumer, topic, step, snapshot.standing.number, snapshot.at)
+    else:
+        commits = read_commits(consumer, topic, consumer.beginning_offsets([(topic, 0)])[topic, 0], step)
+    for commit in commits:
         if commit.number > wanted:
             break
         yield commit
@@ -165,6 +163,22 @@ def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: S
             return
         wanted += 1
     raise StateError(f"{topic} has no commit {wanted} of {step}, though commit {last} is the last; the log of commits is cut off.")
+
+
+def _commits_after(consumer: Consumer, topic: str, step: str, number: int, at: int, end: int | None = None) -> Iterator[Commit]:
+    """The commits of a step behind its commit `number`, whose time is `at` (ms)."""
+    met = False
+    # the record of a commit has the commit's time, but where the broker stamps records by its own clock
+    for back in (0, CLOCK_SKEW_MS):
+        for commit in read_commits(consumer, topic, consumer.offsets_at({(topic, 0): at - back})[topic, 0], step, end):
+            if commit.number <= number:
+                met = True
+            elif met or back:
+                yield commit
+            else:
+                break  # begun too late
+        if met:
+            return
 
 
 def read_commits(consumer: Consumer, topic: str, start: int, step: str | None = None, end: int | None = None) -> Iterator[Commit]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from connectors.errors import FencedError
 from connectors.kafka.admin import TopicSettings
 from connectors.kafka.columns import Bytes
-from connectors.memory import MemoryBroker
+from connectors.memory import MemoryBroker, MemoryConsumer
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
 from streams.types import Batch, Outputs
@@ -79,7 +79,10 @@ def told(made: MemoryBroker) -> dict[Part, tuple[int, int]]:
     return {part: (offset, json.loads(metadata)["n"]) for part, (offset, metadata) in found.items()}
 
 
-def test_a_restart_goes_on_by_the_commits_that_the_group_was_not_told_of() -> None:
+@pytest.mark.parametrize("behind", [0, 5_000], ids=["worker's stamps", "broker's stamps"])
+def test_a_restart_goes_on_by_the_commits_that_the_group_was_not_told_of(behind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = MemoryConsumer.offsets_at
+    monkeypatch.setattr(MemoryConsumer, "offsets_at", lambda self, times: asked(self, {part: at + behind for part, at in times.items()}))
     made, whole = broker(), broker()
     fill(made)
     fill(whole)
