@@ -82,12 +82,13 @@ def recorded_by(project: Project, step: Step) -> frozenset[str]:
 
 def settings(project: Project, step: Step) -> Settings:
     """How a project's step is driven: group, topics, snapshots."""
+    group = f"{project.prefix or project.name}.{step.name}"
     return Settings(
-        group=f"{project.prefix or project.name}.{step.name}",
+        group=group,
         topics=Topics(project.topic("commits"), project.topic("dead-letters"), project.topic("late")),
         exactly_once=project.processing == "exactly_once",
         snapshot_every_s=project.state.every_ms / 1000,
-        snapshots=Snapshots(place(project.state.location, project.state_dir, step.name), project.state.kept),
+        snapshots=Snapshots(place(project.state.location, project.state_dir, group), project.state.kept),
         signature=str(getattr(step, "signature", "")),
         reach=getattr(step, "reach", {}),
         sources=recorded_by(project, step),

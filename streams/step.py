@@ -6,11 +6,17 @@ and writes what it answers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from streams.types import Batch, Outputs, Schema
+
+
+def signed(*definition: object) -> str:
+    """A step's `signature` from what defines its state."""
+    return hashlib.sha256(repr(definition).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Input:
 class Step(Protocol):
     """A stream processor without IO. The same batches in the same order give the same outputs, however they are cut.
 
-    Two things a step may have beside: `marked`, topics of its outputs that are told how far event time has come, also when there are no
+    Three things a step may have beside: `signature`, which says what its snapshots depend on: those of another one are not used; `marked`, topics of its outputs that are told how far event time has come, also when there are no
     rows; and `frontier(time) -> Outputs`, which tells the step itself: all rows to come are at or past `time` (late ones apart).
     """
 

@@ -222,6 +222,12 @@ class Records:
     headers: Headers
     next_offset: int
 
+    @staticmethod
+    def none(topic: str, partition: int, next_offset: int) -> Records:
+        """No rows, only a new position."""
+        empty = np.empty(0, np.int64)
+        return Records(topic, partition, empty, empty, Bytes.empty(), Bytes.empty(), Headers.none(0), next_offset)
+
     def __len__(self) -> int:
         return len(self.offsets)
 

@@ -19,7 +19,7 @@ from streams.drift.triggers import Triggers, wanted
 from streams.types import TIME, Int64
 
 DAY = 86_400_000
-SEGMENT_VALUES = 200  # values of a segment that are told apart; later ones are not measured apart
+SEGMENT_VALUES = 200  # values of each segment that are told apart; later ones are not measured apart
 
 
 class State:
@@ -117,10 +117,14 @@ class State:
         places: dict[str, list[int]] = {}
         for row in np.flatnonzero(mask).tolist():
             places.setdefault(values[row] or "(none)", []).append(row)
+        room = SEGMENT_VALUES - sum(known == name for known, _ in part.segments)
         for word, rows in places.items():
-            if (name, word) in part.segments or len(part.segments) < SEGMENT_VALUES:
-                found = Measured.of(scores[rows], truth[rows])
-                part.segments[name, word] = part.segments.get((name, word), np.zeros(SUMS, np.int64)) + found.sums
+            if (name, word) not in part.segments:
+                if room <= 0:
+                    continue
+                room -= 1
+            found = Measured.of(scores[rows], truth[rows])
+            part.segments[name, word] = part.segments.get((name, word), np.zeros(SUMS, np.int64)) + found.sums
 
     def check(self, end: int, limits: Limits, rule: Rule, triggers: Triggers) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """The records of the window that ends at `end`, the last one marked, and the run to ask for."""

@@ -26,7 +26,7 @@ from streams.predictions.records import CONTROL, NEVER_IDLE, TEXT, outcomes
 from streams.predictions.step import features_input, segments_of
 from streams.predictions.store import folder_of
 from streams.project import Project
-from streams.step import Input
+from streams.step import Input, signed
 from streams.types import TIME, Batch, Int64, Output, Outputs, Schema
 
 
@@ -62,6 +62,8 @@ class Drift:
     def __init__(self, settings: Settings, reference: Callable[[int], Reference | None]) -> None:
         self._settings = settings
         self._load = reference
+        own = settings
+        self.signature = signed(own.every, own.window, own.every_rows, own.threshold, own.first_after, sorted(own.segments))
         self._state = State(settings.every, settings.window, settings.threshold, tuple(settings.segments))
 
     @property

@@ -31,7 +31,7 @@ class DeadLetter:
     at: int
     version: str
     place: Position | None = None
-    left_out: int = 0  # bytes of a value that no dead letter could hold; they stand in the source
+    left_out: int = 0  # bytes of key, headers and value that no dead letter could hold; they stand in the source
 
     def summary(self) -> dict[str, Any]:
         """For people and --json: the value as text where it is text, cut at 200 characters."""
@@ -55,13 +55,13 @@ def software() -> str:
         return "driftline (not installed)"
 
 
-LARGEST_KEPT = 256 << 10  # bytes of a value that fit any topic
+LARGEST_KEPT = 256 << 10  # bytes of a record that fit any topic
 
 
 def to_output(refused: Sequence[Refused], at: int, keep: bool = True) -> Output:
     """The records of refused ones; keyed by their place, all in partition 0.
 
-    With `keep` false large values are left out (`left_out` has their bytes' number): the topic does not take them, they stay in the source.
+    With `keep` false the bytes of large records are left out (`left_out` has their number): the topic does not take them, they stay in the source.
     """
     rows = [json.dumps(_record(one, at, keep), ensure_ascii=False) for one in refused]
     places = [str(Position(one.topic, one.partition, one.offset)) for one in refused]
@@ -71,7 +71,8 @@ def to_output(refused: Sequence[Refused], at: int, keep: bool = True) -> Output:
 
 
 def _record(one: Refused, at: int, keep: bool) -> dict[str, Any]:
-    left_out = 0 if keep or one.value is None or len(one.value) <= LARGEST_KEPT else len(one.value)
+    size = sum(len(part or b"") for part in (one.key, one.value, *(value for _, value in one.headers)))
+    left_out = 0 if keep or size <= LARGEST_KEPT else size
     return {
         "source": str(Position(one.topic, one.partition, one.offset)),
         "topic": one.topic,
@@ -80,8 +81,8 @@ def _record(one: Refused, at: int, keep: bool) -> dict[str, Any]:
         "reason": one.reason,
         "value": None if left_out else _text(one.value),
         "left_out": left_out,
-        "key": _text(one.key),
-        "headers": [[name, _text(value)] for name, value in one.headers],
+        "key": None if left_out else _text(one.key),
+        "headers": [] if left_out else [[name, _text(value)] for name, value in one.headers],
         "timestamp": one.timestamp,
         "at": at,
         "version": software(),

@@ -70,7 +70,7 @@ def decode_parts(
     """Read the records of several partitions of one topic by the schema of `source`, all in one go: of a few each, most of the time is
     what a call costs. What they need of the buffers is copied together.
 
-    With `strict` a record without value and one larger than LARGEST are refused, as is an event time more than `max_ahead` past
+    With `strict` a record without value and one larger than LARGEST are refused, as is an event time or a watermark more than `max_ahead` past
     `now` (ms); without it (topics of the project's own) a record without value is passed over. A replay of one partition gives no
     `now`, but the offsets that were refused for that reason as `ahead`.
     """
@@ -78,6 +78,10 @@ def decode_parts(
     reasons: dict[int, str] = {}
     length = records.values.length
     marks = _watermarks(records, length, reasons)
+    far: set[int] = set()  # rows and watermarks in the future
+    if strict and now is not None:
+        far = {row for row, mark in marks.items() if mark > now + source.max_ahead}
+        reasons |= {row: f"the header {WATERMARK} = {_in_future(marks.pop(row), now, source)}" for row in far}
     usable = length > 0
     if strict:
         for row in np.flatnonzero(length <= 0):
@@ -91,17 +95,14 @@ def decode_parts(
     times, known = _times(records, good, table, source)
     for row in good[~known]:
         reasons[int(row)] = f"the event time {source.time} is missing"
-    far: set[int] = set()
     if strict and now is not None:
         for at in np.flatnonzero(known & (times > now + source.max_ahead)):
             far.add(int(good[at]))
-            reasons[int(good[at])] = (
-                f"the event time {source.time} = {int(times[at])} is {int(times[at]) - now:,} ms in the future;"
-                f" at most {source.max_ahead:,} are let through (max_ahead)"
-            )
+            reasons[int(good[at])] = f"the event time {source.time} = {_in_future(int(times[at]), now, source)}"
             known[at] = False
     if ahead:
         known &= ~np.isin(records.offsets[good], np.fromiter(ahead, np.int64, len(ahead)))
+        marks = {row: mark for row, mark in marks.items() if int(records.offsets[row]) not in ahead}
     if not known.all():
         table, good, times = table.filter(pa.array(known)), good[known], times[known]
     return list(_split(parts, table, good, records.offsets[good], times, marks, reasons, far))
@@ -114,10 +115,14 @@ def _watermarks(records: Records, length: Int64, reasons: dict[int, str]) -> dic
             for name, value in records.headers[int(row)]:
                 if name == WATERMARK:
                     try:
-                        marks[int(row)] = int(value or b"")
-                    except ValueError:
+                        marks[int(row)] = int(np.int64(int(value or b"")))
+                    except (ValueError, OverflowError):
                         reasons[int(row)] = f"the header {WATERMARK} = {value!r} is no number of milliseconds"
     return marks
+
+
+def _in_future(at: int, now: int, source: Input) -> str:
+    return f"{at} is {at - now:,} ms in the future; at most {source.max_ahead:,} are let through (max_ahead)"
 
 
 def _table(records: Records, candidates: Int64, schema: Schema, read: Format, reasons: dict[int, str]) -> tuple[pa.Table, Int64]:

@@ -73,7 +73,7 @@ def chosen(
                 raise EventError(
                     f"{place}: there is no dead letter at this place or of this record. `driftline dead-letters list` shows them."
                 )
-        known = [by_place[place] for place in dict.fromkeys(places)]
+        known = list({str(one.letter.place): one for one in map(by_place.__getitem__, places)}.values())
     return [
         one for one in known if (source is None or one.letter.source.topic == source) and (reason is None or reason in one.letter.reason)
     ]
@@ -97,15 +97,14 @@ def redrive(
         going = [one for one in choose(letters(connection, topic)) if again or one.redriven_at is None]
         if not going:
             return []
-        contents = _contents(connection, going)
+        contents = _whole(connection, going)
         now = time.time_ns() // 1_000_000
         producer.begin()
-        for one, value in zip(going, contents, strict=True):
-            letter = one.letter
+        for letter in contents:
             kept = [header for header in letter.headers if header[0] != REDRIVEN]
             stamp = np.array([letter.timestamp if letter.timestamp >= 0 else now], np.int64)
             headers = [[*kept, (REDRIVEN, str(letter.place).encode())]]
-            producer.send(letter.source.topic, letter.source.partition, stamp, Bytes.of([letter.key]), Bytes.of([value]), headers)
+            producer.send(letter.source.topic, letter.source.partition, stamp, Bytes.of([letter.key]), Bytes.of([letter.value]), headers)
         notes = [json.dumps({NOTE: str(one.letter.place), "at": now}).encode() for one in going]
         keys = [str(one.letter.source).encode() for one in going]
         producer.send(topic, 0, np.full(len(notes), now, np.int64), Bytes.of(keys), Bytes.of(notes))
@@ -115,19 +114,17 @@ def redrive(
         producer.close()
 
 
-def _contents(connection: Connection, going: list[Letter]) -> list[bytes | None]:
-    """The bytes of each; those too large for a dead letter are read from their source."""
-    found = []
+def _whole(connection: Connection, going: list[Letter]) -> list[DeadLetter]:
+    """Each with all its bytes; those too large for a dead letter are read from their source."""
     consumer = connection.consumer()
     try:
-        for one in going:
-            found.append(_at(consumer, one.letter.source) if one.letter.left_out else one.letter.value)
+        return [_filled(consumer, one.letter) if one.letter.left_out else one.letter for one in going]
     finally:
         consumer.close()
-    return found
 
 
-def _at(consumer: Consumer, place: Position) -> bytes | None:
+def _filled(consumer: Consumer, letter: DeadLetter) -> DeadLetter:
+    place = letter.source
     part = (place.topic, place.partition)
     if consumer.beginning_offsets([part])[part] > place.offset:
         raise EventError(f"{place}: the log no longer has it, and its dead letter could not hold its bytes.")
@@ -135,5 +132,5 @@ def _at(consumer: Consumer, place: Position) -> bytes | None:
     for _ in range(100):
         for records in consumer.poll(200, 1):
             if len(records) and records.offsets[0] == place.offset:
-                return records.values[0]
+                return replace(letter, key=records.keys[0], value=records.values[0], headers=tuple(records.headers[0]))
     raise EventError(f"{place}: it cannot be read.")

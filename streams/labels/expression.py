@@ -19,6 +19,7 @@ class Expression:
     """
 
     def __init__(self, sql: str, schema: Schema, source: str) -> None:
+        self.sql = sql
         self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false", "threads": "1"})
         self._query = f"SELECT CAST(({sql}) AS BOOLEAN) AS label FROM events"
         self._names = list(schema)

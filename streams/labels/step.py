@@ -7,6 +7,7 @@ the outcome is `never`. The first label of a key counts.
 from __future__ import annotations
 
 import heapq
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ from streams.predictions import records
 from streams.predictions.step import segments_of
 from streams.project import Project
 from streams.settings import did_you_mean
-from streams.step import Input
+from streams.step import Input, signed
 from streams.types import PARTITION, TIME, Batch, Output, Outputs, Schema
 
 LABELLED, NEVER = "labelled", "never"
@@ -49,6 +50,7 @@ class Labels:
     def __init__(self, settings: Settings, expression: Expression) -> None:
         self._settings = settings
         self._expression = expression
+        self.signature = signed(settings.on, settings.maturity, dict(settings.segments), expression.sql)
         self.marked = (settings.topic,) if settings.in_step else ()
         schema = records.outcomes(settings.segments)
         self._columns = [*("prediction_id", "label_key", "score", "prediction", "model", "version"), *settings.segments]
@@ -159,21 +161,33 @@ class Labels:
         state = {
             "clock": self._clock,
             "number": self._number,
-            "waiting": [[number, *row] for number, row in self._waiting.items()],
             "labels": [[key, label, time] for key, (label, time) in self._labels.items()],
         }
-        return {"labels": orjson.dumps(state)}
+        return {"labels": orjson.dumps(state), "waiting": self._written()}
 
     def restore(self, state: Mapping[str, bytes]) -> None:
         value = orjson.loads(state["labels"])
         self._clock, self._number = value["clock"], value["number"]
-        self._waiting = {number: row for number, *row in value["waiting"]}
+        with pa.ipc.open_stream(state["waiting"]) as reader:
+            columns = [column.to_pylist() for column in reader.read_all().columns]
+        self._waiting = {number: row for number, *row in map(list, zip(*columns, strict=True))}
         self._by_key = {}
         for number, row in self._waiting.items():
             self._by_key.setdefault(row[0], []).append(number)
         self._due = _heap((row[1] + self._settings.maturity, number) for number, row in self._waiting.items())
         self._labels = {key: (label, time) for key, label, time in value["labels"]}
         self._forget = _heap((time + self._settings.maturity, key) for key, (_, time) in self._labels.items())
+
+    def _written(self) -> bytes:
+        """The predictions that wait, typed as they are."""
+        types = {"number": pa.int64(), "key": pa.string(), TIME: pa.int64(), PARTITION: pa.int32()}
+        types |= {f"column {place}": self._arrow[name] for place, name in enumerate(self._columns)}
+        rows = zip(*([number, *row] for number, row in self._waiting.items()), strict=True) if self._waiting else [()] * len(types)
+        arrays = [pa.array(values, kind) for values, kind in zip(rows, types.values(), strict=True)]
+        table, sink = pa.Table.from_arrays(arrays, list(types)), io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return sink.getvalue()
 
 
 def _heap(values: Iterable[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from streams.events.decode import decode, nothing
 from streams.step import Input
 from streams.types import OffsetRange, Schema
 from streams.worker.connection import Connection, Consumer, Part
-from streams.worker.replay import Reader
+from streams.worker.replay import Reader, poll
 
 QUIET_S = 30.0
 
@@ -56,7 +56,7 @@ def chunks(connection: Connection, ranges: Iterable[OffsetRange]) -> Iterator[Re
         consumer.assign(list(wanted), {part: one.start for part, one in wanted.items()})
         heard = time.monotonic()
         while wanted:
-            for records in consumer.poll(200):
+            for records in poll(consumer, 200):
                 part = (records.topic, records.partition)
                 if part in wanted:
                     heard = time.monotonic()

@@ -1,7 +1,8 @@
 """Predictions: each feature row is scored once by the version that serves at its event time.
 
 Inputs are the deployments (and, in step, the drift checks and runs) and, driving, the features. A new version is taken between two
-rows without a restart. One that cannot be loaded changes nothing: the champion goes on and the live record says why.
+rows without a restart. One that cannot be loaded changes nothing: the champion goes on and the live record says why. Whether it could
+be loaded is a fact of the log from then on: a replay, in which it may go otherwise, is put right when it comes to that record.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from streams.predictions.records import CONTROL, TEXT
 from streams.predictions.store import model_of
 from streams.project import Project
 from streams.settings import did_you_mean
-from streams.step import Input
+from streams.step import Input, signed
 from streams.types import OFFSET, PARTITION, TIME, Batch, Int64, Output, Outputs, Schema, Type
 
 SYNCED, OUT_OF_SYNC, DEGRADED = "Synced", "OutOfSync", "Degraded"
@@ -72,12 +73,16 @@ class Predictions:
         self._load = load
         self._clock = clock
         self._hold = settings.hold
+        self.signature = signed(self._hold)  # as it is before anything has come
         self.marked = (settings.topic,) if settings.hold is not None else ()
         self._time: int | None = None  # the greatest event time scored so far
         self._serving: Deployment | None = None
         self._model: Model | None = None
         self._coming: list[tuple[Deployment, Model]] = []  # loaded, and effective later
         self._live: dict[str, Any] = {}
+        self._wished = -1  # the offset of the newest desired record,
+        self._failed = False  # whether its version could not be loaded,
+        self._before: tuple[Deployment | None, Model | None, list[tuple[Deployment, Model]]] = (None, None, [])  # and what was until then
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -126,10 +131,9 @@ class Predictions:
         for kind in ("deployments", "drift", "runs"):
             table = batch.tables.get(kind)
             if table is not None and table.num_rows:
-                for place, text, at in zip(
-                    batch.order[kind], table.column("_value").to_pylist(), table.column(TIME).to_pylist(), strict=True
-                ):
-                    found.append((int(place), kind, {**json.loads(text), TIME: at}))
+                columns = (table.column(name).to_pylist() for name in ("_value", TIME, OFFSET))
+                for place, text, at, offset in zip(batch.order[kind], *columns, strict=True):
+                    found.append((int(place), kind, {**json.loads(text), TIME: at, OFFSET: offset}))
         return sorted(found, key=lambda one: one[0])
 
     def _control(self, kind: str, record: dict[str, Any], reports: list[tuple[dict[str, Any], int]]) -> None:
@@ -137,6 +141,8 @@ class Predictions:
             if self._hold is not None:
                 self._hold.deployed(record["version"])
             self._desire(record, reports)
+        elif kind == "deployments" and record.get("role") == "live":
+            self._said(record)
         elif kind == "drift" and self._hold is not None:
             self._hold.checked(record["end"], bool(record.get("last")), record.get("run_id"))
         elif kind == "runs" and self._hold is not None:
@@ -144,25 +150,47 @@ class Predictions:
 
     def _desire(self, record: dict[str, Any], reports: list[tuple[dict[str, Any], int]]) -> None:
         wished = Deployment(record["model"], record["version"], record["sha256"], record.get("effective_from"), record.get("run_id") or "")
+        self._wished, self._failed = record[OFFSET], False
+        self._before = (self._serving, self._model, self._coming)
         try:
-            model = self._load(wished)
-            _fits(model, self._settings.features.schema)
+            model = self._fitting(wished)
         except ModelError as error:
-            self._report(reports, DEGRADED, wished, record[TIME], error.message)
+            self._failed = True
+            self._report(reports, DEGRADED, wished, record, error.message)
             return
         # The newest wish wins: what was to come before is no longer wanted.
         self._coming = []
         if wished.effective_from is None or (self._time is not None and wished.effective_from <= self._time):
-            self._take(wished, model, reports, record[TIME])
+            self._take(wished, model, reports, record)
         else:
             self._coming = [(wished, model)]
-            self._report(reports, OUT_OF_SYNC, wished, record[TIME], None)
+            self._report(reports, OUT_OF_SYNC, wished, record)
 
-    def _take(self, deployment: Deployment, model: Model, reports: list[tuple[dict[str, Any], int]], time: int) -> None:
+    def _said(self, record: dict[str, Any]) -> None:
+        """What this step said to a wish, read back. Undisturbed it is what the step knows already."""
+        if record.get("wished") != self._wished or (record["state"] == DEGRADED) == self._failed:
+            return
+        if self._failed:
+            raise ModelError(
+                f"Version {record['desired_version']} served from here on and cannot be loaded any more: its rows would be another version's."
+                " Put the model back into the registry."
+            )
+        self._serving, self._model, self._coming = self._before
+        self._failed = True
+
+    def _fitting(self, wished: Deployment) -> Model:
+        model = self._load(wished)
+        _fits(model, self._settings.features.schema)
+        return model
+
+    def _take(self, deployment: Deployment, model: Model, reports: list[tuple[dict[str, Any], int]], of: Mapping[str, Any]) -> None:
         self._serving, self._model = deployment, model
-        self._report(reports, SYNCED, deployment, time, None)
+        self._report(reports, SYNCED, deployment, of)
 
-    def _report(self, reports: list[tuple[dict[str, Any], int]], state: str, wished: Deployment, time: int, error: str | None) -> None:
+    def _report(
+        self, reports: list[tuple[dict[str, Any], int]], state: str, wished: Deployment, of: Mapping[str, Any], error: str | None = None
+    ) -> None:
+        """Say how it stands, `of` a desired record or, where none is just being answered, of an event time."""
         serving = self._serving
         self._live = {
             "role": "live",
@@ -171,11 +199,12 @@ class Predictions:
             "sha256": serving.sha256 if serving else None,
             "state": state,
             "desired_version": wished.version,
+            "wished": of.get(OFFSET),
             "effective_from": wished.effective_from,
             "run_id": serving.run_id if serving else None,
             "error": error,
         }
-        reports.append((self._live, time))
+        reports.append((self._live, of[TIME]))
 
     def _score(
         self,
@@ -193,7 +222,7 @@ class Predictions:
                 cut = start + int(np.searchsorted(clock[start:end], deployment.effective_from or 0))
                 if cut == start:
                     self._coming.pop(0)
-                    self._take(deployment, model, reports, int(clock[start]))
+                    self._take(deployment, model, reports, {TIME: int(clock[start])})
                     continue
                 stop = cut
             if self._model is not None and self._serving is not None:
@@ -220,6 +249,7 @@ class Predictions:
     def snapshot(self) -> Mapping[str, bytes]:
         state = {
             "time": self._time,
+            "wished": [self._wished, self._failed],
             "serving": asdict(self._serving) if self._serving else None,
             "coming": [asdict(deployment) for deployment, _ in self._coming],
             "hold": self._hold.snapshot() if self._hold else None,
@@ -230,6 +260,7 @@ class Predictions:
         """ModelError when the version that served cannot be loaded any more: going on would leave rows unscored."""
         value = json.loads(state["predictions"])
         self._time = value["time"]
+        self._wished, self._failed = value["wished"]
         self._serving = Deployment(**value["serving"]) if value["serving"] else None
         self._model = self._load(self._serving) if self._serving else None
         self._coming = [(deployment, self._load(deployment)) for deployment in (Deployment(**one) for one in value["coming"])]

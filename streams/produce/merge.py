@@ -101,6 +101,8 @@ class Merge:
                 parts[feed.source] = taken
                 if bound is None:
                     newest = max(int(taken.newest[-1]), newest if newest is not None else int(taken.newest[-1]))
+        if len(self.feeds) == 1 and parts and not self.feeds[0].waiting and not self.feeds[0].ended:
+            newest = int(parts[self.feeds[0].source].newest[-1])  # what is not in hand yet may begin before the bound
         for feed in self.feeds:
             if feed.waiting == 0 and len(self.feeds) > 1:
                 feed.fill()

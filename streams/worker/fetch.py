@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
-import numpy as np
-
 from connectors.errors import CorruptBatchError
-from connectors.kafka.columns import Bytes, Headers, Records
+from connectors.kafka.columns import Records
 from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
 
@@ -196,7 +194,7 @@ class Fetch:
         """A damaged batch cannot be read again, so it is refused as one and the stream goes on behind it."""
         part = (error.topic, error.partition)
         refused = Refused(*part, error.offset, -1, None, None, (), f"{error.message}; offsets {error.offset}..{error.after} are lost")
-        (decoded,) = self._decode([_no_records(*part, error.after)])
+        (decoded,) = self._decode([Records.none(*part, error.after)])
         self._consumer.seek(part, error.after)
         self._put([Fetched(part, replace(decoded, refused=(refused,)), 1, 0, -1, self._clock())])
 
@@ -225,8 +223,3 @@ class Fetch:
 
 
 _topic = attrgetter("topic")
-
-
-def _no_records(topic: str, partition: int, next_offset: int) -> Records:
-    empty = np.empty(0, np.int64)
-    return Records(topic, partition, empty, empty, Bytes.empty(), Bytes.empty(), Headers.none(0), next_offset)

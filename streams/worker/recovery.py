@@ -69,7 +69,9 @@ def recover(
         refuse_doubling(consumer, commits_topic, step.name, f"the group {group} has no positions")
         merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)])
         return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
-    snapshot = snapshots.newest(committed.number, signature) if snapshots else None
+    snapshot = None
+    if snapshots is not None:
+        snapshot = snapshots.newest(committed.number, signature, lambda one: _has(consumer, commits_topic, step.name, one))
     if snapshot is not None:
         step.restore(snapshot.state)
     merge, ahead = _replayed(step, consumer, readers, commits_topic, committed, snapshot, sensor)
@@ -165,15 +167,32 @@ def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: S
     raise StateError(f"{topic} has no commit {wanted} of {step}, though commit {last} is the last; the log of commits is cut off.")
 
 
+def _has(consumer: Consumer, topic: str, step: str, snapshot: Snapshot) -> bool:
+    """Whether the log has the very commit that a snapshot was taken behind."""
+    number = snapshot.standing.number
+    for start in _starts(consumer, topic, snapshot.at):
+        for commit in read_commits(consumer, topic, start, step):
+            if commit.number >= number:
+                if (commit.number, commit.at) == (number, snapshot.at):
+                    return True
+                break
+    return False
+
+
+def _starts(consumer: Consumer, topic: str, at: int) -> Iterator[int]:
+    """Offsets from which a commit of this time is found: its record has the commit's time, but where the broker stamps records by its own clock."""
+    for back in (0, CLOCK_SKEW_MS):
+        yield consumer.offsets_at({(topic, 0): at - back})[topic, 0]
+
+
 def _commits_after(consumer: Consumer, topic: str, step: str, number: int, at: int, end: int | None = None) -> Iterator[Commit]:
     """The commits of a step behind its commit `number`, whose time is `at` (ms)."""
     met = False
-    # the record of a commit has the commit's time, but where the broker stamps records by its own clock
-    for back in (0, CLOCK_SKEW_MS):
-        for commit in read_commits(consumer, topic, consumer.offsets_at({(topic, 0): at - back})[topic, 0], step, end):
+    for last, start in enumerate(_starts(consumer, topic, at)):
+        for commit in read_commits(consumer, topic, start, step, end):
             if commit.number <= number:
                 met = True
-            elif met or back:
+            elif met or last:
                 yield commit
             else:
                 break  # begun too late

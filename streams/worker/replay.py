@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.errors import CorruptBatchError
 from connectors.kafka.columns import Records
 from streams.errors import StateError
 from streams.events.decode import Decoded, Format, decode, decode_parts
@@ -40,6 +41,15 @@ class Reader:
         return Read(self.rank, partition, decoded.table, decoded.offsets, decoded.times, decoded.is_row, decoded.next_offset)
 
 
+def poll(consumer: Consumer, timeout_ms: int, max_records: int = GROUP_RECORDS) -> list[Records]:
+    """As the consumer's, but a damaged batch is passed over, as it was when it was first read."""
+    try:
+        return consumer.poll(timeout_ms, max_records)
+    except CorruptBatchError as error:
+        consumer.seek((error.topic, error.partition), error.after)
+        return [Records.none(error.topic, error.partition, error.after)]
+
+
 class LogReader:
     """Reads each partition up to asked offsets, however much a fetch brings."""
 
@@ -62,7 +72,7 @@ class LogReader:
         quiet = 0
         while short := {part for part, end in ends.items() if self._at[part] < end}:
             self._only(short)
-            polled = self._consumer.poll(100, GROUP_RECORDS)
+            polled = poll(self._consumer, 100, GROUP_RECORDS)
             for records in polled:
                 part = (records.topic, records.partition)
                 self._ahead[part].append(records)

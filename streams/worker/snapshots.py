@@ -1,7 +1,8 @@
 """Snapshots of a step: where it stood and its state, in one checksummed file, written whole or not at all.
 
-`.driftline/state/<step>/<number>.snapshot`: a line of JSON (standing, names and lengths of the parts, sha256 of what follows), then
-the parts. The newest `kept` stay. One that cannot be read is set aside under the name `*.damaged` with a warning.
+`.driftline/state/<prefix>.<step>/<number>.snapshot`: a line of JSON (standing, names and lengths of the parts, sha256 of what follows), then
+the parts. The newest `kept` stay. One that cannot be read is set aside under the name `*.damaged` with a warning, one of another log (topics
+made anew under their old names) as `*.foreign`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,11 +135,11 @@ class Bucket:
             raise OSError(f"{self}: {error}") from error
 
 
-def place(location: str | None, state_dir: Path, step: str) -> Place:
-    """The place of a step's snapshots: under s3://bucket/prefix, a folder, or by default `.driftline/state`."""
+def place(location: str | None, state_dir: Path, group: str) -> Place:
+    """The place of the snapshots of a step, by its group: under s3://bucket/prefix, a folder, or by default `.driftline/state`."""
     if location is not None and location.startswith("s3://"):
-        return Bucket(f"{location.rstrip('/')}/{step}")
-    return Folder((Path(location) if location else state_dir / "state") / step)
+        return Bucket(f"{location.rstrip('/')}/{group}")
+    return Folder((Path(location) if location else state_dir / "state") / group)
 
 
 class Snapshots:
@@ -147,15 +148,22 @@ class Snapshots:
 
     def write(self, snapshot: Snapshot) -> int:
         """Write it, and let go of the oldest beyond those kept; its bytes."""
-        content = pack(snapshot)
-        self._place.write(f"{snapshot.standing.number:012d}{SUFFIX}", content)
+        content, written = pack(snapshot), f"{snapshot.standing.number:012d}{SUFFIX}"
+        self._place.write(written, content)
+        for name in self._names():
+            if name > written:  # a log has no commit behind its newest
+                self._place.rename(name, f"{name}.foreign")
         for name in self._names()[self._kept :]:
             self._place.remove(name)
         return len(content)
 
-    def newest(self, at_most: int, signature: str) -> Snapshot | None:
-        """The newest one that can be read, is of this signature and not past commit `at_most`."""
-        return next(self._readable(at_most, signature), None)
+    def newest(self, at_most: int, signature: str, belongs: Callable[[Snapshot], bool] = lambda snapshot: True) -> Snapshot | None:
+        """The newest one that can be read, is of this signature, not past commit `at_most`, and belongs to the log."""
+        for found in self._readable(at_most, signature):
+            if belongs(found):
+                return found
+            log.warning("%s has a snapshot of commit %s that is not this log's: not used", self._place, found.standing.number)
+        return None
 
     def _names(self) -> list[str]:
         return sorted((name for name in self._place.names() if name.endswith(SUFFIX) and not name.startswith(".")), reverse=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from streams.drift.alarm import Rule
 from streams.drift.check import Limits
 from streams.drift.reference import Reference, Scored, reference_of
+from streams.drift.state import State
 from streams.drift.step import Drift, Settings
 from streams.drift.triggers import Triggers
 from streams.predictions.records import outcomes, predictions
@@ -122,6 +123,28 @@ def test_whole_is_cut_is_resumed() -> None:
     for cuts in ([1], [rows // 2], [7, 100, 101, rows - 1], list(range(50, rows, 50))):
         assert run(tables, cuts) == whole
         assert run(tables, cuts, resume=True) == whole
+
+
+def test_values_of_a_segment_that_are_told_apart_do_not_depend_on_cuts() -> None:
+    count = 300
+    rows = pa.table(
+        {
+            "label": [True] * count,
+            "score": [0.5] * count,
+            "version": [1] * count,
+            "origin": [f"O{row}" for row in range(count)],
+            "carrier": [f"C{row % 5}" for row in range(count)],
+            TIME: [1000] * count,
+        }
+    )
+
+    def kept(size: int) -> set[tuple[str, str]]:
+        state = State(10_000, 10_000, 0.5, ("origin", "carrier"))
+        for start in range(0, count, size):
+            state.add("outcomes", rows.slice(start, size))
+        return set(state.parts[0].segments)
+
+    assert kept(count) == kept(10) == {("origin", f"O{row}") for row in range(200)} | {("carrier", f"C{row}") for row in range(5)}
 
 
 def test_the_first_champion_is_asked_for_once() -> None:

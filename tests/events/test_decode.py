@@ -116,16 +116,21 @@ def test_a_watermark_is_no_row_and_one_that_cannot_be_read_is_refused() -> None:
     broker = MemoryBroker()
     broker.ensure_topics({"shop.payments": TopicSettings(1)})
     producer = broker.producer()
-    headers: list[Any] = [[(WATERMARK, b"77")], None, [(WATERMARK, b"soon")], [("other", b"77")]]
-    values = Bytes.of([None, json.dumps(GOOD).encode(), None, None])
-    producer.send("shop.payments", 0, np.zeros(4, np.int64), None, values, headers)
+    headers: list[Any] = [[(WATERMARK, mark)] if mark else None for mark in (b"77", b"", b"soon", b"9" * 20, b"%d" % (NOW * 1000))]
+    headers.append([("other", b"77")])
+    values = Bytes.of([None, json.dumps(GOOD).encode(), None, None, None, None])
+    producer.send("shop.payments", 0, np.zeros(6, np.int64), None, values, headers)
     consumer = broker.consumer()
     consumer.assign([("shop.payments", 0)])
-    found = decode(consumer.poll(0)[0], SOURCE, READ, now=NOW)
+    (records,) = consumer.poll(0)
+    found = decode(records, SOURCE, READ, now=NOW)
     assert found.times.tolist() == [77, NOW]
     assert found.is_row.tolist() == [False, True]
-    assert [one.offset for one in found.refused] == [2, 3]
-    assert "no number of milliseconds" in found.refused[0].reason
+    assert [one.offset for one in found.refused] == [2, 3, 4, 5]
+    assert all("no number of milliseconds" in one.reason for one in found.refused[:2])
+    assert "in the future" in found.refused[2].reason and [one.by_clock for one in found.refused] == [False, False, True, False]
+    again = decode(records, SOURCE, READ, ahead=[4])
+    assert (again.times.tolist(), [one.offset for one in again.refused]) == ([77, NOW], [2, 3, 5])
 
 
 def test_topics_of_the_projects_own_pass_over_tombstones_and_unknown_fields() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from connectors.kafka.admin import TopicSettings
+from connectors.kafka.columns import Bytes
 from connectors.memory import MemoryBroker
 from streams.errors import EventError
 from streams.events import late
@@ -40,6 +42,7 @@ def test_letters_have_place_bytes_and_reason(broker: MemoryBroker) -> None:
     assert "colour" in found[1].letter.reason
     assert chosen(found, reason="colour") == [found[1]]
     assert chosen(found, ["t.b[0]@1"]) == chosen(found, [str(found[0].letter.place)]) == [found[0]]
+    assert chosen(found, ["t.b[0]@1", str(found[0].letter.place)]) == [found[0]]  # one letter, however it is named
     with pytest.raises(EventError, match="no dead letter at this place"):
         chosen(found, ["t.b[0]@99"])
 
@@ -78,6 +81,23 @@ def test_a_letter_too_large_for_its_topic_keeps_its_bytes_in_the_source(tmp_path
     assert found.letter.value is None and found.letter.left_out == len(large)
     redrive(connection, "t.dead-letters", "t.redrive")
     assert values(made, "t.b")[-1] == large
+
+
+def test_a_key_and_headers_too_large_for_a_letter_stay_in_the_source_too() -> None:
+    made, settings = MemoryBroker(), TopicSettings(1, max_message_bytes=16 << 20)
+    made.ensure_topics({**TOPICS, "t.b": settings})
+    key, header = b"k" * (5 << 20), b"h" * (5 << 20)
+    made.producer().send("t.b", 0, np.zeros(1, np.int64), Bytes.of([key]), Bytes.of([b"{broken"]), [[("origin", header)]])
+    connection = Connection(made)
+    run_to_end(Chain(INPUTS, "t.out"), connection)
+    (found,) = letters(connection, "t.dead-letters")
+    assert found.letter.left_out == len(key) + len(header) + len(b"{broken") and found.letter.key is None
+    redrive(connection, "t.dead-letters", "t.redrive")
+    consumer = made.consumer()
+    consumer.assign([("t.b", 0)], {("t.b", 0): 1})
+    (again,) = consumer.poll(0)
+    assert (again.keys[0], again.values[0]) == (key, b"{broken")
+    assert again.headers[0] == [("origin", header), (REDRIVEN, b"t.dead-letters[0]@0")]
 
 
 def test_the_ledger_names_the_lateness_that_would_have_been_enough() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,26 @@ def test_whole_is_cut_is_resumed(drawn: list[Event], cuts: list[int]) -> None:
     assert run(events, places) == whole
     assert run(events, places, resume=True) == whole
     assert len(whole) == sum(1 for one in events if one[1] == "p"), "one outcome a prediction"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(Type.DATE, date(2024, 1, 2)), (Type.TIMESTAMP, datetime(2024, 1, 2, 3)), (Type.DOUBLE, float("inf")), (Type.STRING, None)],
+)
+def test_segments_come_back_as_they_were(kind: Type, value: object) -> None:
+    def made(**more: Type) -> Labels:
+        segments = {"part": kind, **more}
+        settings = Settings("t.outcomes", predictions_input("t.predictions", segments, 0), SOURCE, "flight_id", MATURITY, segments)
+        return Labels(settings, Expression("delay > 15", SCHEMA, "arrivals"))
+
+    waiting, label = batch([(0, (1, "p", "a", None))]), batch([(1, (2, "a", "a", 20.0))])
+    rows = waiting.tables["predictions"].drop_columns(["carrier"]).append_column("part", pa.array([value], kind.arrow))
+    first, second = made(), made()
+    first.process(Batch({**waiting.tables, "predictions": rows}, waiting.order))
+    second.restore(first.snapshot())
+    assert second.process(label)["t.outcomes"].table.column("part").to_pylist() == [value]
+    assert first.process(label)["t.outcomes"].table.column("part").to_pylist() == [value]
+    assert made().signature == first.signature != made(other=Type.INT).signature
 
 
 def test_a_condition_that_does_not_fit_is_refused() -> None:

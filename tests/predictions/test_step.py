@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,42 @@ def test_a_version_serves_from_its_event_time_on() -> None:
     scored, live = run([(0, desired(1)), (1, None), (1, desired(2, effective_from=5)), (4, None), (5, None), (3, None)])
     assert [version for _, version in scored] == [1, 1, 2, 2]
     assert [(one["state"], one["version"]) for one in live] == [("Synced", 1), ("OutOfSync", 1), ("Synced", 2)]
+
+
+def test_whether_a_version_could_be_loaded_is_a_fact_of_the_log() -> None:
+    """A replay, in which the registry is back or gone, comes to serve what served."""
+    there = {1}
+
+    def loaded(wished: Deployment) -> Constant:
+        if wished.version not in there:
+            raise ModelError("the registry does not answer")
+        return Constant(wished.version)
+
+    def made() -> Predictions:
+        return Predictions(Settings("t.predictions", FEATURES, "t.deployments", "flights", "flight_id"), loaded, clock=lambda: 0)
+
+    there |= {3}
+    first, log = made(), list[tuple[int, Event]]()
+    for event in [(0, desired(1)), (1, None), (2, desired(2)), (3, None), (4, desired(3, effective_from=9))]:
+        coming: list[Event] = [event]
+        while coming:  # what it says comes back to it
+            log.append((len(log), coming.pop()))
+            found = first.process(batch(log[-1:])).get("t.deployments")
+            coming += [(event[0], json.loads(text)) for text in found.table.column("_value").to_pylist()] if found else []
+    said = [event[1]["state"] for _, event in log if event[1] is not None and event[1]["role"] == "live"]
+    assert said == ["Synced", "Degraded", "OutOfSync"]
+
+    def versions(one: Predictions) -> list[int]:
+        return one.process(batch([(20, (5, None)), (21, (9, None))]))["t.predictions"].table.column("version").to_pylist()
+
+    there |= {2}
+    again = made()
+    again.process(batch(log))
+    assert versions(first) == versions(again) == [1, 3]
+    there.remove(2)
+    versions_of_two: list[Event] = [(0, desired(2)), (0, {"role": "live", "state": "Synced", "desired_version": 2, "wished": 0})]
+    with pytest.raises(ModelError, match="Version 2 served from here on and cannot be loaded any more"):
+        made().process(batch(list(enumerate(versions_of_two))))
 
 
 def test_a_version_that_cannot_be_loaded_changes_nothing_and_says_why() -> None:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.errors import FencedError
+from connectors.errors import CorruptBatchError, FencedError
 from connectors.kafka.admin import TopicSettings
-from connectors.kafka.columns import Bytes
+from connectors.kafka.columns import Bytes, Records
 from connectors.memory import MemoryBroker, MemoryConsumer
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
@@ -139,6 +139,28 @@ def test_the_group_is_told_when_no_commit_follows() -> None:
         assert commits == driver._standing.number > 1
     finally:
         driver.close()
+
+
+def test_a_damaged_batch_is_passed_over_by_a_restart_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    poll, damaged = MemoryConsumer.poll, range(20, 25)
+
+    def failing(self: MemoryConsumer, timeout_ms: int = 100, max_records: int = 100_000) -> list[Records]:
+        at = self._positions.get(("t.b", 0), 10**6)
+        if at in damaged:
+            raise CorruptBatchError(f"t.b[0]@{at}: the record batch is damaged", "t.b", 0, at, damaged.stop)
+        return poll(self, timeout_ms, min(max_records, damaged.start - at) if at < damaged.start else max_records)
+
+    monkeypatch.setattr(MemoryConsumer, "poll", failing)
+    made, whole = broker(), broker()
+    fill(made)
+    fill(whole)
+    with pytest.raises(Crash):
+        run_to_end(step(), Connection(made, Faults(commits_to_crash=8)), batch_rows=10)
+    run_to_end(step(), Connection(made), batch_rows=10)
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    run_to_end(step(), Connection(whole), batch_rows=10)
+    assert values(made, "t.out") == values(whole, "t.out") != []
+    assert sum(b"damaged" in (value or b"") for value in values(made, "t.dead-letters")) == 1
 
 
 def test_a_commit_whose_rows_may_be_lost_is_not_gone_on_by() -> None:

@@ -58,6 +58,35 @@ def test_the_newest_good_one_is_used_and_a_damaged_one_set_aside(tmp_path: Path,
     assert kept.newest(9, "another plan") is None
 
 
+def test_those_of_another_log_are_not_used_and_do_not_push_out_its_own(tmp_path: Path) -> None:
+    """Topics that were made anew under their old names: the numbers of the commits begin again."""
+    inputs = (source("a", "t.a", idle_after=50),)
+
+    def made() -> MemoryBroker:
+        broker = MemoryBroker()
+        broker.ensure_topics({"t.a": TopicSettings(1), "t.out": TopicSettings(1)})
+        put(broker, "t.a", 0, [json.dumps({"card": "c", "at": at, "amount": 1.0}).encode() for at in range(1, 200)], watermark=400)
+        return broker
+
+    folder = Folder(tmp_path)
+    old, new, undisturbed = made(), made(), made()
+    run_to_end(Chain(inputs, "t.out"), Connection(old), batch_rows=10, snapshots=folder)
+    folder.write(f"{10**6:012d}.snapshot", folder.read(max(folder.names())))  # of a longer life
+    run_to_end(Chain(inputs, "t.out"), Connection(new), batch_rows=20)
+    more = [json.dumps({"card": "c", "at": at, "amount": 1.0}).encode() for at in range(401, 500)]
+    for broker in (new, undisturbed):
+        put(broker, "t.a", 0, more, watermark=600)
+    heir = Chain(inputs, "t.out")
+    run_to_end(heir, Connection(new), batch_rows=10, snapshots=folder)
+    alone = Chain(inputs, "t.out")
+    run_to_end(alone, Connection(undisturbed), batch_rows=10)
+    assert heir.link == alone.link and values(new, "t.out") == values(undisturbed, "t.out")
+    assert f"{10**6:012d}.snapshot.foreign" in folder.names()
+    sensor = Told()
+    run_to_end(Chain(inputs, "t.out"), Connection(new), batch_rows=10, snapshots=folder, sensor=sensor)
+    assert [words for words in sensor.states if words.startswith("replaying") and "its beginning" not in words]
+
+
 class Told(Sensor):
     """Keeps what a worker says of its state."""
 
