@@ -22,7 +22,7 @@ from streams.features.kinds import (
     list_of,
     map_of,
 )
-from streams.features.scalar import Scalar, Zone, cast, literal, made, promoted, text
+from streams.features.scalar import Scalar, Zone, arithmetic, as_float, cast, literal, made, promoted, text
 
 Build = Callable[[Sequence[Scalar], Zone], Scalar]
 
@@ -35,7 +35,7 @@ def math(function: str, floats: bool = True) -> Build:
         kind = FLOAT if floats and argument.kind == FLOAT else DOUBLE
         x = f"CAST({promoted(argument, INT, zone).sql if argument.kind == BOOL else argument.sql} AS DOUBLE)"
         sql = function.format(x=x)
-        return made(f"CAST({sql} AS FLOAT)" if kind == FLOAT else sql, kind, argument)
+        return made(as_float(sql) if kind == FLOAT else sql, kind, argument)
 
     return build
 
@@ -70,14 +70,12 @@ def abs_(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
 def round_(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     value, digits = arguments
     kind = DOUBLE if value.kind == NULL else value.kind
-    return made(f"CAST(round({value.sql}, {digits.sql}) AS {kind.sql})", kind, value, digits)
+    return made(f"TRY(CAST(round({value.sql}, {digits.sql}) AS {kind.sql}))", kind, value, digits)
 
 
-def same(function: str) -> Build:
-    def build(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
-        return made(function.format(*(a.sql for a in arguments)), arguments[0].kind, *arguments)
-
-    return build
+def inc(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
+    value = arguments[0]
+    return arithmetic("+", value, literal(1, INT), INT if value.kind == NULL else value.kind, zone)
 
 
 def two(function: str) -> Build:
@@ -93,6 +91,8 @@ def pmod(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     a, b = (promoted(argument, kind, zone).sql for argument in arguments)
     if kind == BOOL:
         a, b, kind = f"CAST({a} AS INTEGER)", f"CAST({b} AS INTEGER)", INT
+    if kind.name in INTEGERS:
+        a, b = f"CAST({a} AS HUGEINT)", f"CAST({b} AS HUGEINT)"
     rest = f"({a} % nullif({b}, 0))"
     return made(f"CAST(CASE WHEN {rest} < 0 THEN ({rest} + {b}) % {b} ELSE {rest} END AS {kind.sql})", kind, *arguments)
 
@@ -125,7 +125,7 @@ def datediff(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
 
 def add_months(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     day, months = cast(arguments[0], DATE, zone) or arguments[0], arguments[1]
-    return made(f"CAST({day.sql} + to_months(CAST({months.sql} AS INTEGER)) AS DATE)", DATE, day, months)
+    return made(f"TRY(CAST({day.sql} + to_months(CAST({months.sql} AS INTEGER)) AS DATE))", DATE, day, months)
 
 
 def unix(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
@@ -150,9 +150,9 @@ def concat_ws(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
 def substring(arguments: Sequence[Scalar], zone: Zone) -> Scalar:
     """1 is the first character, negative counts from the end, 0 and what lies outside give the empty text."""
     value, start = arguments[0].sql, arguments[1].sql
-    length = arguments[2].sql if len(arguments) == 3 else None
+    length = f"least({arguments[2].sql}, {2**31 - 1})" if len(arguments) == 3 else None
     sizes = f"length({value})"
-    inside = f"({start} <> 0 AND abs({start}) <= {sizes}" + (f" AND {length} > 0)" if length else ")")
+    inside = f"({start} <> 0 AND {start} BETWEEN -{sizes} AND {sizes}" + (f" AND {length} > 0)" if length else ")")
     some = f"substring({value}, {start}, {length})" if length else f"substring({value}, {start})"
     unknown = f"{value} IS NULL OR {start} IS NULL" + (f" OR {length} IS NULL" if length else "")
     return made(f"CASE WHEN {unknown} THEN NULL WHEN {inside} THEN {some} ELSE '' END", STRING, *arguments)

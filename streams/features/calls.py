@@ -278,7 +278,7 @@ class Calls:
         if base == "nth_value":
             return made(f"CASE WHEN {lifted[1]} <> 0 THEN list_extract({listed}, {lifted[1]}) END", values[0].kind, *parts)
         kind = AGGREGATES[name][0].gives or values[0].kind
-        return made(f"CAST({OVER_ROWS[base](listed)} AS {kind.sql})", kind, *parts)
+        return made(f"TRY_CAST({OVER_ROWS[base](listed)} AS {kind.sql})", kind, *parts)
 
     def _lifted(self, value: Scalar, used: Mapping[str, Kind]) -> str:
         """The expression over the fields of a held row."""

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from streams.errors import FeatureError
 from streams.features.host import prepare
 from streams.features.kinds import Kind
 from streams.features.scalar import Scalar
@@ -78,7 +79,6 @@ class Query:
         for output in computed:
             self._computed.setdefault(output.scalar.sql, len(self._computed))
         self._needed = sorted(set().union(*(output.scalar.refs for output in computed))) if computed else []
-        self._statement = f"EXECUTE ask_{feed}"
         if not computed:
             return
         self._connection = connection = connect()
@@ -86,7 +86,12 @@ class Query:
         self._feed = _Feed(pa.schema(fields))
         connection.register(feed, self._feed)
         listed = ", ".join(f"{sql} AS o{i}" for sql, i in self._computed.items())
-        connection.execute(f"PREPARE ask_{feed} AS SELECT {listed} FROM {feed}")
+        tried = ", ".join(f"TRY({sql}) AS o{i}" for sql, i in self._computed.items())
+        self._statement, self._guarded = f"EXECUTE ask_{feed}", f"SELECT {tried} FROM {feed}"
+        try:
+            connection.execute(f"PREPARE ask_{feed} AS SELECT {listed} FROM {feed}")
+        except duckdb.Error as error:
+            raise FeatureError(f"An expression of the features cannot be computed: {_first(error)}") from error
 
     @property
     def refs(self) -> frozenset[str]:
@@ -114,9 +119,16 @@ class Query:
         self._feed.table = pa.table(arrays, schema=self._feed.schema)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # a relation would be planned anew at each run
-            answered = self._connection.execute(self._statement).to_arrow_table()
+            try:
+                answered = self._connection.execute(self._statement).to_arrow_table()
+            except duckdb.Error:  # one row's value: NULL in that row alone, as every error of a row is
+                answered = self._connection.execute(self._guarded).to_arrow_table()
         self._feed.table = self._feed.schema.empty_table()
         return answered
+
+
+def _first(error: duckdb.Error) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:

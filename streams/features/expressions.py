@@ -211,7 +211,7 @@ class Expressions(Calls):
         value, pattern = self.scalar(node.this), self.scalar(node.expression)
         if any(side.kind not in (STRING, NULL) for side in (value, pattern)):
             raise self.refusals.at(node, f"{value.kind} RLIKE {pattern.kind}", "two STRINGs")
-        return made(f"regexp_full_match({value.sql}, {pattern.sql})", BOOL, value, pattern)
+        return made(f"TRY(regexp_full_match({value.sql}, {pattern.sql}))", BOOL, value, pattern)
 
     def _concat(self, node: exp.DPipe) -> Scalar:
         left, right = self.scalar(node.this), self.scalar(node.expression)

@@ -20,6 +20,7 @@ from streams.types import Type
 _ZERO = {"BOOL": "false", "STRING": "''", "DATE": "DATE '1970-01-01'"} | dict.fromkeys(
     ("SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "TIMESTAMP"), "0"
 )
+LARGEST = 2**62  # of a bound, in milliseconds or rows
 _WORDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800_000, "MILLISECOND": 1}
 
 
@@ -214,11 +215,17 @@ class Frames:
                     window.args["maxsize"], "MAXSIZE of a ROWS frame", "MAXSIZE of a ROWS_RANGE frame: ROWS say their size"
                 )
             maxsize = self._whole(window.args["maxsize"], "MAXSIZE")
-            if maxsize < 1:
-                raise self.refusals.at(window.args["maxsize"], f"MAXSIZE {maxsize}", "1 or more")
+            if not 1 <= maxsize < LARGEST:
+                raise self.refusals.at(window.args["maxsize"], f"MAXSIZE {maxsize}", "1 or more, and no more than a window can hold")
         return Frame(rows, begin, finish, begin_open, finish_open, maxsize, "CURRENT_TIME" in exclude, "CURRENT_ROW" in exclude)
 
     def _bound(self, bound: Bound, rows: bool) -> tuple[int | None, bool]:
+        found, opened = self._offset(bound, rows)
+        if found is not None and not 0 <= found < LARGEST:
+            raise self.refusals.at(bound, f"a bound of {found}", "0 or more, and no more than a window can be long")
+        return found, opened
+
+    def _offset(self, bound: Bound, rows: bool) -> tuple[int | None, bool]:
         if bound.args.get("current"):
             return 0, False
         if bound.args.get("side") == "FOLLOWING":

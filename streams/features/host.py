@@ -156,21 +156,24 @@ def _json(document: str, pointer: str) -> str | None:
         for part in pointer.split("/")[1:] if pointer else []:
             key = part.replace("~1", "/").replace("~0", "~")
             found = found[int(key)] if isinstance(found, list) else found[key]
-    except (ValueError, KeyError, IndexError, TypeError):
+        shown = found if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
+        shown.encode()  # half a surrogate pair is no text
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
-    if found is None:
-        return "null"
-    return found if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
+    return shown
 
 
 def _distance(left: list[Any], right: list[Any], kind: str) -> float | None:
-    a, b = [float(x) for x in left], [float(x) for x in right]
-    if len(a) != len(b):
+    try:
+        a, b = [float(x) for x in left], [float(x) for x in right]
+        if len(a) != len(b):
+            return None
+        if kind.upper() == "L2":
+            return math.sqrt(math.fsum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+        if kind.upper() == "IP":
+            return math.fsum(x * y for x, y in zip(a, b, strict=True))
+    except (TypeError, ValueError, OverflowError):  # a NULL among them, or a sum beyond all numbers
         return None
-    if kind.upper() == "L2":
-        return math.sqrt(math.fsum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
-    if kind.upper() == "IP":
-        return math.fsum(x * y for x, y in zip(a, b, strict=True))
     return None
 
 

@@ -88,11 +88,11 @@ class Zone:
         return (1 if found[1] == "+" else -1) * (int(found[2]) * 60 + int(found[3])) * 60_000 if found else None
 
     def local(self, ms: str) -> str:
-        """Milliseconds since the epoch to the local TIMESTAMP."""
+        """Milliseconds since the epoch to the local TIMESTAMP; NULL for one that no calendar has."""
         if self.offset is not None:
             shifted = f"{ms} + {self.offset}" if self.offset else ms
-            return f"make_timestamp_ms({shifted})"
-        return f"timezone({text(self.name)}, timezone('UTC', make_timestamp_ms({ms})))"
+            return f"TRY(make_timestamp_ms({shifted}))"
+        return f"TRY(timezone({text(self.name)}, timezone('UTC', make_timestamp_ms({ms}))))"
 
     def instant(self, local: str) -> str:
         """A local TIMESTAMP to milliseconds since the epoch."""
@@ -112,6 +112,11 @@ def narrowed(sql: str, kind: Kind) -> str:
         return f"CAST({sql} AS BIGINT)"
     mask, half = _WRAP[kind.name]
     return f"CAST((((({sql}) & {mask}) + {half}) & {mask}) - {half} AS {kind.sql})"
+
+
+def as_float(sql: str) -> str:
+    """A DOUBLE to FLOAT: what is too large becomes infinite, as in C."""
+    return f"coalesce(TRY_CAST({sql} AS FLOAT), CAST(sign({sql}) * 'inf'::DOUBLE AS FLOAT))"
 
 
 def number_text(value: Scalar) -> str:
@@ -162,6 +167,8 @@ def _cast(value: Scalar, source: Kind, kind: Kind, zone: Zone) -> str | None:
         return f"({x} <> 0)"
     if kind == STRING:
         return number_text(value)
+    if kind == FLOAT and source == DOUBLE:
+        return as_float(x)
     if kind in (FLOAT, DOUBLE):
         return f"CAST({x} AS {kind.sql})"
     if kind == TIMESTAMP:
@@ -216,7 +223,7 @@ def arithmetic(operator: str, left: Scalar, right: Scalar, kind: Kind, zone: Zon
         whole = {"+": f"{x} + {y}", "-": f"{x} - {y}", "*": f"{x} * {y}", "%": f"{x} % nullif({y}, 0)", "DIV": f"{x} // nullif({y}, 0)"}
         return made(f"({whole[operator]} <> 0)", BOOL, left, right)
     if operator == "%":
-        return made(f"({a} % nullif({b}, 0))", kind, left, right)
+        return made(remainder(a, b, kind), kind, left, right)
     if operator == "DIV":
         wide = f"CAST({a} AS {_NEXT[kind.name]}) // nullif({b}, 0)"
         return made(f"TRY_CAST({wide} AS {kind.sql})", kind, left, right)
@@ -224,6 +231,12 @@ def arithmetic(operator: str, left: Scalar, right: Scalar, kind: Kind, zone: Zon
         return made(f"({a} {operator} {b})", kind, left, right)
     wide = _NEXT[kind.name]
     return made(f"TRY_CAST(CAST({a} AS {wide}) {operator} {b} AS {kind.sql})", kind, left, right)
+
+
+def remainder(a: str, b: str, kind: Kind) -> str:
+    """`a % b`, NULL where b is 0. By -1 it is 0 also of the least integer, whose quotient no type has."""
+    rest = f"{a} % nullif({b}, 0)"
+    return f"CASE WHEN {b} = -1 THEN {a} - {a} ELSE {rest} END" if is_integer(kind) else f"({rest})"
 
 
 _COMPARE = {"=", "<>", "<", "<=", ">", ">="}
@@ -263,6 +276,7 @@ __all__ = [
     "Scalar",
     "Zone",
     "arithmetic",
+    "as_float",
     "cast",
     "column",
     "comparable",
@@ -273,6 +287,7 @@ __all__ = [
     "number_text",
     "promoted",
     "quoted",
+    "remainder",
     "text",
     "truth",
 ]

@@ -10,12 +10,12 @@ from sqlglot import exp
 from streams.features.dialect import FeatureWindow, LastJoin
 from streams.features.expressions import Expressions
 from streams.features.frames import Frames
-from streams.features.kinds import BOOL, NULL, Kind
+from streams.features.kinds import BOOL, NULL, Kind, is_integer, wider
 from streams.features.parse import read
 from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, children
 from streams.features.refusal import Refusals, did_you_mean
 from streams.features.relation import Field, Relation, Scope
-from streams.features.scalar import Scalar, Zone, column, made
+from streams.features.scalar import Scalar, Zone, column, made, promoted
 from streams.features.udf import Udfs
 from streams.types import Schema, Type
 
@@ -135,7 +135,7 @@ class Selects:
             raise self.refusals.at(join, side, "LAST JOIN: one row for each event")
         right = self.table(join.this, ctes)
         self._joins += 1
-        prefix = f"j{self._joins}."
+        prefix = f"#{self._joins}."  # no table is called so
         name = right.relations[0].name
         if name is not None and any(
             r.name and r.name.lower() == name.lower() and r.database == right.relations[0].database for r in left.relations
@@ -180,8 +180,9 @@ class Selects:
                 for left, right in ((a, b), (b, a)):
                     on_left = left.refs and not any(ref.startswith(prefix) for ref in left.refs)
                     on_right = right.refs and all(ref.startswith(prefix) for ref in right.refs)
-                    if on_left and on_right and left.kind == right.kind and left.kind.column is not None:
-                        keys.append((left, right))
+                    kind = _key_kind(left.kind, right.kind)
+                    if on_left and on_right and kind is not None:
+                        keys.append((promoted(left, kind, self.zone), promoted(right, kind, self.zone)))
                         break
                 else:
                     rest.append(whole)
@@ -274,6 +275,13 @@ class _Closed(exp.Expression):
     def __init__(self, query: exp.Expr, ctes: Mapping[str, exp.Expr]) -> None:
         super().__init__()
         self.query, self.ctes = query, ctes
+
+
+def _key_kind(left: Kind, right: Kind) -> Kind | None:
+    """The type in which two sides of a LAST JOIN are the same key: NULL is NULL there. None where they are compared row by row."""
+    if left == right:
+        return left if left.column is not None else None
+    return wider(left, right) if is_integer(left) and is_integer(right) else None
 
 
 def _typed(scalar: Scalar) -> Scalar:

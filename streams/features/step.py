@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PLAN = "_plan"  # column of a feature row: the first 12 hex digits of the plan's hash
 PLAN_DIGITS = 12
+_OWN = re.compile("_(partition|offset|time|timestamp|plan|key|value|.*_partition|.*_offset)")
 ROWS = "rows"  # folder of the rows of long windows, in the project's state
 
 
@@ -135,7 +138,7 @@ def plan_of(project: Project) -> Plan:
     from streams.features.udf import of_project
 
     udfs = of_project(project.root, project.model.functions)
-    return compile_features(
+    plan = compile_features(
         project.features_sql,
         project.schemas,
         path=str(project.model.features),
@@ -143,3 +146,16 @@ def plan_of(project: Project) -> Plan:
         udfs=udfs,
         history_ms=project.model.history_ms,
     )
+    _refuse_names(plan, str(project.model.features))
+    return plan
+
+
+def _refuse_names(plan: Plan, path: str) -> None:
+    """Each column of a feature row has a name of its own, and none that says where the row comes from."""
+    for name, times in Counter(name for name, _ in plan.columns).items():
+        if times > 1:
+            raise FeatureError(f"{path}: met {times} columns called {name}, wished a name each. Give them one with AS.")
+        if _OWN.fullmatch(name):
+            raise FeatureError(
+                f"{path}: met a column called {name}, wished another name: each feature row says by this one where it comes from."
+            )

@@ -15,6 +15,8 @@ from streams.supervisor.init import init
     [
         ("features.sql", "avg(amount) OVER card_1d", "avg(amuont) OVER card_1d", ["features.sql:", "amuont", "amount"]),
         ("features.sql", "FROM payments", "FROM paymnts", ["features.sql:", "paymnts"]),
+        ("features.sql", "card_payments_1d", "card_payments_1h", ["features.sql: met 2 columns called card_payments_1h"]),
+        ("features.sql", "card_payments_1d", "_offset", ["features.sql: met a column called _offset"]),
         (
             "driftline.toml",
             'value = "charged_back"',

@@ -1,0 +1,95 @@
+"""A value that an expression has no answer for is NULL in its row; the rows around it are answered, and the stream goes on."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streams.errors import FeatureError
+from streams.features.plan import compile_features
+from streams.features.program import Program
+from streams.types import Batch, Type
+from tests.features.test_program import table
+
+SCHEMA = {
+    "x": Type.STRING, "pattern": Type.STRING, "p": Type.TIMESTAMP, "v": Type.DOUBLE, "f": Type.FLOAT, "s": Type.SMALLINT, "n": Type.INT,
+    "l": Type.BIGINT,
+}  # fmt: skip
+GOOD = ("ab", "a.", 1_600_000_000_000, 1.5, 1.5, 5, 5, 5)
+FAR = ('{"b":["\\ud800"]}', "[", 1_600_000_000_000_000_000, 1e300, 3e38, 32767, 2**31 - 1, 2**63 - 1)
+LEAST = ("[" * 200_000, "(", -(2**62), float("-inf"), float("-inf"), -32768, -(2**31), -(2**63))
+
+# expression: its values for the rows GOOD, FAR, LEAST
+EXPRESSIONS: dict[str, list[Any]] = {
+    "hour(p)": [12, None, None],
+    "if_null(hour(p), -1)": [12, -1, -1],
+    "CAST(p AS STRING)": ["2020-09-13 12:26:40", None, None],
+    "last_day(l)": [date(1970, 1, 31), None, None],
+    "CAST(v AS FLOAT)": [1.5, float("inf"), float("-inf")],
+    "exp(f)": [pytest.approx(4.481689), float("inf"), 0.0],
+    "n % -1": [0, 0, 0],
+    "l % -1": [0, 0, 0],
+    "pmod(n, -1)": [0, 0, 0],
+    "pmod(-7, n)": [3, 2**31 - 8, -7],
+    "inc(s)": [6, None, -32767],
+    "inc(l)": [6, None, -(2**63) + 1],
+    "round(n, -1)": [10, None, None],
+    "hex(v)": ["2", None, None],
+    "substring(x, 1, l)": ["ab", FAR[0], ""],
+    "substring(x, l)": ["", "", ""],
+    "x RLIKE pattern": [True, None, None],
+    "regexp_like(x, pattern)": [True, None, None],
+    "get_json_object(x, '/b/0')": [None, None, None],
+    "distance_floats([v, v], [1.0, 2.0], 'IP')": [4.5, pytest.approx(3e300), float("-inf")],
+    "distance_floats([v, v], [1.0, 2.0], 'L2')": [pytest.approx(0.5**0.5), None, float("inf")],
+}
+
+
+def values(expression: str, rows: list[tuple[Any, ...]]) -> list[Any]:
+    plan = compile_features(f"SELECT {expression} AS o FROM t", {"t": SCHEMA})
+    given = table(SCHEMA, rows)
+    answer = Program(plan, spill=Path(tempfile.gettempdir())).process(Batch({"t": given}, {"t": np.arange(len(rows))}))
+    return answer.table.column(0).to_pylist()
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_one_rows_value_stops_nothing(expression: str) -> None:
+    whole = values(expression, [GOOD, FAR, LEAST])
+    assert whole == EXPRESSIONS[expression]
+    assert [values(expression, [row])[0] for row in (GOOD, FAR, LEAST)] == EXPRESSIONS[expression], "it depends on the rows beside it"
+
+
+def test_what_the_engine_refuses_is_said_before_the_first_row() -> None:
+    plan = compile_features("SELECT x RLIKE '[' AS o FROM t", {"t": SCHEMA})
+    with pytest.raises(FeatureError, match="cannot be computed"):
+        Program(plan, spill=Path(tempfile.gettempdir()))
+
+
+def test_null_is_null_also_where_the_types_of_a_key_differ() -> None:
+    left, right = {"i": Type.INT, "g": Type.INT}, {"ri": Type.INT, "rl": Type.BIGINT}
+    plan = compile_features("SELECT j1.i, r.ri FROM j1 LAST JOIN r ON j1.g = r.rl", {"j1": left, "r": right})
+    batch = Batch(
+        {"r": table(right, [(101, 7), (102, None)]), "j1": table(left, [(1, None), (2, 7), (3, 8)])},
+        {"r": np.array([0, 1]), "j1": np.array([2, 3, 4])},
+    )
+    found = Program(plan, spill=Path(tempfile.gettempdir())).process(batch).table
+    assert found.column(1).to_pylist() == [102, 101, None]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "10s PRECEDING AND -60000 PRECEDING",
+        f"{2**63}d PRECEDING AND CURRENT ROW",
+        "10s PRECEDING AND CURRENT ROW MAXSIZE 99999999999999999999",
+    ],
+)
+def test_a_frame_that_no_window_has_is_refused(frame: str) -> None:
+    window = f"(PARTITION BY x ORDER BY p ROWS_RANGE BETWEEN {frame})"
+    with pytest.raises(FeatureError, match=r"features.sql:1:\d+: met (a bound of|MAXSIZE)"):
+        compile_features(f"SELECT sum(v) OVER w AS o FROM t WINDOW w AS {window}", {"t": SCHEMA})
