@@ -172,6 +172,7 @@ class Expressions(Calls):
         return compare(operator, left, right, self.zone)
 
     def _between(self, node: exp.Between) -> Scalar:
+        self.refusals.unread(node)
         value, low, high = self.scalar(node.this), self.scalar(node.args["low"]), self.scalar(node.args["high"])
         above, below = self._compared(node, ">=", value, low), self._compared(node, "<=", value, high)
         return made(f"({above.sql} AND {below.sql})", BOOL, above, below)

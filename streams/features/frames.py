@@ -171,9 +171,10 @@ class Frames:
         if len(order.expressions) != 1:
             raise self.refusals.at(order, f"ORDER BY with {len(order.expressions)} columns", "exactly one")
         item = order.expressions[0]
-        inner = item.this if isinstance(item, exp.Ordered) else item
-        if isinstance(item, exp.Ordered) and item.args.get("desc"):
+        if item.args.get("desc"):
             raise self.refusals.at(item, "ORDER BY ... DESC in a window", "ascending order: a window looks back")
+        self.refusals.ordered(item)
+        inner = item.this
         found = self.expressions.scalar(inner)
         if found.column is None:
             raise self.refusals.at(inner, "ORDER BY an expression", "ORDER BY a column")

@@ -10,6 +10,53 @@ from sqlglot import exp
 
 from streams.errors import FeatureError
 
+_READ: dict[type, tuple[str, ...]] = {
+    exp.Select: ("with_", "expressions", "from_", "joins", "where", "windows", "limit"),
+    exp.With: ("expressions", "recursive"),
+    exp.CTE: ("this", "alias"),
+    exp.Table: ("this", "db", "alias"),
+    exp.Subquery: ("this", "alias"),
+    exp.Paren: ("this",),
+    exp.TableAlias: ("this",),
+    exp.Star: (),
+    exp.Limit: ("expression",),
+    exp.Between: ("this", "low", "high"),
+    exp.Ordered: ("this", "desc", "nulls_first"),
+}
+_ALONE = "a table or a subquery, and its alias"
+_STAR = ("* with exceptions", "* alone")
+_UNREAD = {
+    "group": ("GROUP BY", "a window: PARTITION BY ... ORDER BY ..."),
+    "having": ("HAVING", "a WHERE"),
+    "distinct": ("DISTINCT", "a row for each event"),
+    "order": ("ORDER BY", "no order: rows come in the order of the log"),
+    "offset": ("OFFSET", "no OFFSET"),
+    "qualify": ("QUALIFY", "a WHERE around a subquery"),
+    "laterals": ("LATERAL", "LAST JOIN"),
+    "cluster": ("CLUSTER BY", "no CLUSTER BY"),
+    "sort": ("SORT BY", "no SORT BY"),
+    "into": ("INTO", "a query alone"),
+    "joins": ("a nested join", "LAST JOIN one after the other"),
+    "columns": ("a list of column names behind an alias", "AS name behind each column of the SELECT"),
+    "limit": ("LIMIT behind a query in parentheses", "LIMIT inside of them"),
+    "expressions": ("LIMIT ... BY", "LIMIT and a whole number"),
+    "limit_options": ("LIMIT with an option", "LIMIT and a whole number"),
+    "symmetric": ("SYMMETRIC", "BETWEEN low AND high"),
+    "with_fill": ("WITH FILL", "a column"),
+    "sample": ("TABLESAMPLE", _ALONE),
+    "pivots": ("PIVOT", _ALONE),
+    "ordinality": ("WITH ORDINALITY", _ALONE),
+    "version": ("a version of a table", _ALONE),
+    "hints": ("a hint", _ALONE),
+    "catalog": ("a name of three parts", "database.table"),
+    "locks": ("FOR UPDATE", "a query alone"),
+    "kind": ("SELECT AS", "SELECT and columns"),
+    "except_": _STAR,
+    "replace": _STAR,
+    "rename": _STAR,
+    "ilike": _STAR,
+}
+
 
 @dataclass(frozen=True)
 class Refusals:
@@ -24,6 +71,22 @@ class Refusals:
         where = f"{self.path}:{line}:{column}" if line else self.path
         text = f"{where}: met {met}, wished {wished}."
         return FeatureError(f"{text} {hint}" if hint else text)
+
+    def unread(self, node: exp.Expr) -> None:
+        """Refuse what a node and its alias say beyond the parts that are read: nothing is left out in silence."""
+        for key, part in node.args.items():
+            if part and key not in _READ[type(node)]:
+                first = part[0] if isinstance(part, list) else part
+                met, wished = _UNREAD.get(key, (key.strip("_").upper(), "a query without it"))
+                raise self.at(first if isinstance(first, exp.Expr) else node, met, wished)
+        if isinstance(node.args.get("alias"), exp.TableAlias):
+            self.unread(node.args["alias"])
+
+    def ordered(self, item: exp.Expr) -> None:
+        """Refuse an item of an ORDER BY that wants another place for NULL."""
+        self.unread(item)
+        if bool(item.args.get("nulls_first")) == bool(item.args.get("desc")):
+            raise self.at(item, f"NULLS {'FIRST' if item.args.get('desc') else 'LAST'}", "the column alone: NULL is the least value")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

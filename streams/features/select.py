@@ -19,19 +19,6 @@ from streams.features.scalar import Scalar, Zone, column, made, promoted
 from streams.features.udf import Udfs
 from streams.types import Schema, Type
 
-_REFUSED = {
-    "group": ("GROUP BY", "a window: PARTITION BY ... ORDER BY ..."),
-    "having": ("HAVING", "a WHERE"),
-    "distinct": ("DISTINCT", "a row for each event"),
-    "order": ("ORDER BY", "no order: rows come in the order of the log"),
-    "offset": ("OFFSET", "no OFFSET"),
-    "qualify": ("QUALIFY", "a WHERE around a subquery"),
-    "laterals": ("LATERAL", "LAST JOIN"),
-    "cluster": ("CLUSTER BY", "no CLUSTER BY"),
-    "sort": ("SORT BY", "no SORT BY"),
-    "into": ("INTO", "a query alone"),
-}
-
 
 @dataclass(frozen=True)
 class _Level:
@@ -60,21 +47,21 @@ class Selects:
 
     def query(self, node: exp.Expr, ctes: Mapping[str, exp.Expr]) -> _Level:
         while isinstance(node, (exp.Subquery, exp.Paren)) and not node.args.get("alias"):
+            self.refusals.unread(node)
             node = node.this
         if isinstance(node, exp.SetOperation):
             raise self.refusals.at(node, "UNION of queries", "one SELECT", "A window may have a UNION of tables.")
         if not isinstance(node, exp.Select):
             raise self.refusals.at(node, type(node).__name__.upper(), "a SELECT")
-        with_ = node.args.get("with_") or node.args.get("with")
+        self.refusals.unread(node)
+        with_ = node.args.get("with_")
         if with_ is not None:
+            self.refusals.unread(with_)
             known = dict(ctes)
             for cte in with_.expressions:
+                self.refusals.unread(cte)
                 known[cte.alias.lower()] = _Closed(cte.this, dict(known))
             ctes = known
-        for key, (met, wished) in _REFUSED.items():
-            if node.args.get(key):
-                part = node.args[key]
-                raise self.refusals.at(part[0] if isinstance(part, list) else part, met, wished)
         return self._select(node, ctes)
 
     # ------------------------------------------------------------ FROM
@@ -82,12 +69,12 @@ class Selects:
     def table(self, node: exp.Expr, ctes: Mapping[str, exp.Expr]) -> _Level:
         """A table, subquery or name of a WITH, with its alias."""
         if isinstance(node, exp.Subquery):
+            self.refusals.unread(node)
             level = self.query(node.this, ctes)
             return _Level(level.node, (Relation(node.alias or None, level.fields),))
         if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
             raise self.refusals.at(node, type(node).__name__.upper(), "a table or a subquery")
-        if node.args.get("joins"):
-            raise self.refusals.at(node, "a nested join", "LAST JOIN one after the other")
+        self.refusals.unread(node)
         name, database = node.name, node.text("db") or None
         alias = node.alias or name
         closed = ctes.get(name.lower()) if database is None else None
@@ -121,11 +108,14 @@ class Selects:
         )
 
     def _from(self, node: exp.Select, ctes: Mapping[str, exp.Expr]) -> _Level:
-        from_ = node.args.get("from_") or node.args.get("from")
+        from_ = node.args.get("from_")
+        joins = node.args.get("joins") or []
         if from_ is None:
+            if joins:
+                raise self.refusals.at(joins[0], "a join without FROM", "a table behind FROM")
             return _Level(Single(), ())
         level = self.table(from_.this, ctes)
-        for join in [*(from_.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
+        for join in joins:
             level = self._join(level, join, ctes)
         return level
 
@@ -159,10 +149,11 @@ class Selects:
         if len(order.expressions) != 1:
             raise self.refusals.at(order, f"ORDER BY with {len(order.expressions)} columns", "exactly one column of the right table")
         item = order.expressions[0]
-        found = own.scalar(item.this if isinstance(item, exp.Ordered) else item)
+        self.refusals.ordered(item)
+        found = own.scalar(item.this)
         if found.kind.name not in ("INT", "BIGINT", "TIMESTAMP") or found.column is None:
             raise self.refusals.at(order, f"ORDER BY {found.kind}", "an INT, BIGINT or TIMESTAMP column of the right table")
-        return found, bool(isinstance(item, exp.Ordered) and item.args.get("desc"))
+        return found, bool(item.args.get("desc"))
 
     def _split(self, on: exp.Expr, both: Expressions, prefix: str) -> tuple[list[tuple[Scalar, Scalar]], Scalar | None]:
         """The equal pairs of a condition, and what remains of it."""
@@ -246,8 +237,7 @@ class Selects:
 
     def _output(self, item: exp.Expr, scope: Scope, expressions: Expressions) -> list[tuple[str, Scalar]]:
         if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
-            if isinstance(item, exp.Star) and (item.args.get("except_") or item.args.get("except") or item.args.get("replace")):
-                raise self.refusals.at(item, "* with exceptions", "* alone")
+            self.refusals.unread(item if isinstance(item, exp.Star) else item.this)
             table = item.table if isinstance(item, exp.Column) else ""
             relations = (scope.named(item, table, item.text("db") or None),) if table else scope.relations
             if not relations:
@@ -266,6 +256,7 @@ class Selects:
         value = limit.expression
         if not isinstance(value, exp.Literal) or not value.name.isdigit():
             raise self.refusals.at(limit, "LIMIT of an expression", "LIMIT and a whole number")
+        self.refusals.unread(limit)
         return int(value.name)
 
 
