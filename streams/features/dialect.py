@@ -242,7 +242,9 @@ class FeatureParser(Parser):
                     exclude.append("CURRENT_ROW")
                 else:
                     self.raise_error("Expected CURRENT_TIME or CURRENT_ROW after EXCLUDE")
-            elif not exclude and "instance_not_in_window" not in arguments and self._match_text_seq("MAXSIZE"):
+            elif self._match_text_seq("MAXSIZE"):
+                if exclude or "instance_not_in_window" in arguments or "maxsize" in arguments:
+                    self.raise_error("Expected MAXSIZE once, and before EXCLUDE and INSTANCE_NOT_IN_WINDOW", self._prev)
                 arguments["maxsize"] = self._parse_primary()
             elif self._match_text_seq("INSTANCE_NOT_IN_WINDOW"):
                 arguments["instance_not_in_window"] = True
@@ -262,6 +264,8 @@ class FeatureParser(Parser):
         if not self._match_text_seq("UNBOUNDED"):
             if self._match_text_seq("INTERVAL"):
                 arguments["this"] = self._parse_primary()
+                if self._match_texts(("OPEN", "PRECEDING", "FOLLOWING"), advance=False):
+                    self.raise_error("Expected a unit behind the quotes, as in INTERVAL '3' HOUR", self._prev)
                 unit = self._curr
                 self._advance()
                 arguments["unit"] = unit.text.upper() if unit else None

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token, TokenType
 
+from streams.errors import FeatureError
 from streams.features.dialect import parse, tokenize
 from streams.features.refusal import Refusals, did_you_mean
 
 OPTIONS = {"LONG_WINDOWS"}
+_OPERAND_ENDS = {
+    TokenType.VAR,
+    TokenType.IDENTIFIER,
+    TokenType.NUMBER,
+    TokenType.STRING,
+    TokenType.NULL,
+    TokenType.TRUE,
+    TokenType.FALSE,
+    TokenType.END,
+    TokenType.R_PAREN,
+    TokenType.R_BRACKET,
+}
+_BEFORE_JOIN = {*_OPERAND_ENDS, *Parser.JOIN_SIDES, *Parser.JOIN_KINDS, *Parser.JOIN_METHODS}
+_CLOSED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|/\*.*?\*/|(?:--|#)[^\n]*"""
+_OPENINGS = re.compile(rf"""{_CLOSED}|(?P<open>['"`]|/\*)|.""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,13 +49,14 @@ def read(sql: str, refusals: Refusals) -> Statement:
     try:
         tokens = tokenize(sql)
     except TokenError as error:
-        raise refusals.place(1, 1, f"text that has no end or no meaning ({error})", "one SELECT") from error
+        raise _unreadable(sql, error, refusals) from error
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
         tokens.pop()
     if not tokens:
         raise refusals.place(1, 1, "nothing", "one SELECT")
     tokens, options = _split(tokens, refusals)
     outfile = options.pop("outfile", None)
+    _check_words(tokens, refusals)
     first = tokens[0]
     if first.token_type not in (TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN):
         raise refusals.place(first.line, _column(first), first.text.upper(), "SELECT: a file of features is one query")
@@ -45,10 +64,13 @@ def read(sql: str, refusals: Refusals) -> Statement:
         trees = parse(tokens, sql)
     except ParseError as error:
         detail = error.errors[0] if error.errors else {}
-        met = f"{detail.get('highlight') or 'the end'!s}"
+        met, description = str(detail.get("highlight") or ""), str(detail.get("description") or error)
+        if "TokenType.SENTINEL" in description:  # sqlglot's name for the end, at which it has no place
+            raise refusals.place(tokens[-1].line, tokens[-1].col + 1, "the end", _wish(description)) from error
         line, column = detail.get("line"), detail.get("col")
         column = max(1, column - len(met) + 1) if column else column
-        raise refusals.place(line, column, f"'{met}'", _wish(str(detail.get("description") or error))) from error
+        shown = met if met.startswith("'") else f"'{met}'"
+        raise refusals.place(line, column, shown if met else "the end", _wish(description)) from error
     except (ValueError, AttributeError, TypeError, IndexError, RecursionError) as error:
         # sqlglot's parser raises these on some malformed input instead of a ParseError
         raise refusals.place(first.line, _column(first), f"a statement that cannot be read ({error})", "one SELECT") from error
@@ -58,8 +80,28 @@ def read(sql: str, refusals: Refusals) -> Statement:
     return Statement(queries[0], options, outfile)
 
 
+def _unreadable(sql: str, error: TokenError, refusals: Refusals) -> FeatureError:
+    """The first quote or comment that is not closed, or else what sqlglot says."""
+    found = next((match for match in _OPENINGS.finditer(sql) if match["open"]), None)
+    if found is None:
+        return refusals.place(1, 1, f"text that has no meaning ({error})", "one SELECT")
+    start, opening = found.start(), found["open"]
+    line, column = sql.count("\n", 0, start) + 1, start - sql.rfind("\n", 0, start)
+    return refusals.place(line, column, f"{opening} without an end", {"/*": "*/"}.get(opening, f"another {opening}"))
+
+
+def _check_words(tokens: list[Token], refusals: Refusals) -> None:
+    """JOIN is a name where it is called, not joined with; and `::` is refused with what is said here instead."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.token_type == TokenType.JOIN and after.token_type == TokenType.L_PAREN and before.token_type not in _BEFORE_JOIN:
+            token.token_type = TokenType.VAR
+        if token.token_type == TokenType.DCOLON:
+            value = before.text if before.token_type in (TokenType.VAR, TokenType.NUMBER) else "..."
+            raise refusals.place(token.line, _column(token), "::", f"CAST({value} AS {after.text.upper()})")
+
+
 def _wish(description: str) -> str:
-    text = description.rstrip(".").removeprefix("Expected ").removeprefix("Expecting ")
+    text = description.partition(" but got <Token")[0].rstrip(".").removeprefix("Expected ").removeprefix("Expecting ")
     if text.startswith("Required keyword"):
         return "more behind it"
     return "another word here" if text.startswith("Invalid expression") else text

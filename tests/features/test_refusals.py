@@ -1,4 +1,4 @@
-"""What is refused: every clause that nothing would read, at its place."""
+"""What is refused: every clause that nothing would read, at its place; and text that cannot be read."""
 
 from __future__ import annotations
 
@@ -74,3 +74,35 @@ def test_no_clause_is_left_out_in_silence(sql: str, message: str) -> None:
 )
 def test_what_says_the_default_is_read(sql: str) -> None:
     assert compile_features(sql, SCHEMAS).hash
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT k,\n  'abc FROM t", "2:3: met ' without an end, wished another '."),
+        ("SELECT 'it\\'s', k || \"abc FROM t", '1:22: met " without an end, wished another ".'),
+        ("-- it's\nSELECT `k FROM t", "2:8: met ` without an end, wished another `."),
+        ("SELECT k /* the\n rest FROM t", "1:10: met /* without an end, wished */."),
+        ("SELECT k FROM", "1:14: met the end, wished table name."),
+        ("SELECT k FROM t LAST JOIN ;", "1:26: met the end, wished table name."),
+        ("SELECT k FROM WHERE n = 1", "1:15: met 'WHERE', wished table name."),
+        ("SELECT n::STRING FROM t", "1:9: met ::, wished CAST(n AS STRING)."),
+        ("SELECT (n + 1)::bigint FROM t", "1:15: met ::, wished CAST(... AS BIGINT)."),
+        ("SELECT k FROM t JOIN (SELECT k FROM r) AS x ON t.k = x.k", "1:30: met JOIN, wished LAST JOIN: one row for each event."),
+        ("SELECT k FROM t LEFT JOIN (SELECT k FROM r) AS x ON t.k = x.k", "1:35: met LEFT JOIN, wished LAST JOIN: one row for each event."),
+        (
+            WINDOW.format("ts").replace("ROW)", "ROW EXCLUDE CURRENT_ROW MAXSIZE 3)"),
+            "1:135: met 'MAXSIZE', wished MAXSIZE once, and before EXCLUDE and INSTANCE_NOT_IN_WINDOW.",
+        ),
+        (
+            WINDOW.format("ts").replace("ROW)", "ROW MAXSIZE 3 MAXSIZE 4)"),
+            "1:125: met 'MAXSIZE', wished MAXSIZE once, and before EXCLUDE and INSTANCE_NOT_IN_WINDOW.",
+        ),
+        (
+            WINDOW.format("ts").replace("ROWS BETWEEN 3", "RANGE BETWEEN INTERVAL '3 hours'"),
+            "1:97: met '3 hours', wished a unit behind the quotes, as in INTERVAL '3' HOUR.",
+        ),
+    ],
+)
+def test_a_refusal_says_where_and_what_instead(sql: str, message: str) -> None:
+    assert refused(sql) == message
