@@ -57,6 +57,40 @@ _UNREAD = {
     "ilike": _STAR,
 }
 
+ELSEWHERE = {  # functions of other dialects: ours, or a word of the syntax
+    "coalesce": "if_null",
+    "nullif": "CASE",
+    "if": "CASE",
+    "iff": "CASE",
+    "iif": "CASE",
+    "decode": "CASE",
+    "try_cast": "CAST",
+    "length": "char_length",
+    "len": "char_length",
+    "strlen": "char_length",
+    "to_char": "date_format",
+    "strftime": "date_format",
+    "to_date": "date",
+    "to_timestamp": "timestamp",
+    "date_diff": "datediff",
+    "cardinality": "size",
+    "array_length": "size",
+    "array_size": "size",
+    "lead": "lag",
+    "first": "first_value",
+    "last": "last_value",
+    "mean": "avg",
+    "count_if": "count_where",
+    "countif": "count_where",
+    "sum_if": "sum_where",
+    "sumif": "sum_where",
+    "approx_count_distinct": "distinct_count",
+    "count_distinct": "distinct_count",
+    "string_agg": "join",
+    "group_concat": "join",
+    "listagg": "join",
+}
+
 
 @dataclass(frozen=True)
 class Refusals:
@@ -90,9 +124,12 @@ class Refusals:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`Did you mean x?`, or nothing where no known word is near."""
+    """`Did you mean x?`, or nothing where no known word is near: what other dialects call it goes before the spelling."""
     names = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
+    elsewhere = ELSEWHERE.get(word.lower(), "")
+    if elsewhere in names or elsewhere.isupper():
+        return f"Did you mean {elsewhere}?"
+    near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.7)
     return f"Did you mean {names[near[0]]}?" if near else ""
 
 

@@ -1,11 +1,14 @@
-"""What is refused: every clause that nothing would read, at its place; and text that cannot be read."""
+"""What is refused: every clause that nothing would read, at its place; and what is said of words that are not of this dialect."""
 
 from __future__ import annotations
 
 import pytest
 
 from streams.errors import FeatureError
+from streams.features.aggregates import AGGREGATES
+from streams.features.functions import FUNCTIONS
 from streams.features.plan import compile_features
+from streams.features.refusal import ELSEWHERE
 from streams.types import Type
 
 COLUMNS = {"k": Type.STRING, "n": Type.INT, "ts": Type.TIMESTAMP}
@@ -106,3 +109,26 @@ def test_what_says_the_default_is_read(sql: str) -> None:
 )
 def test_a_refusal_says_where_and_what_instead(sql: str, message: str) -> None:
     assert refused(sql) == message
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("coalesce(n, 1)", "Did you mean if_null?"),
+        ("nullif(n, 1)", "Did you mean CASE?"),
+        ("length(k)", "Did you mean char_length?"),
+        ("lead(n)", "Did you mean lag?"),
+        ("sume(n)", "Did you mean sum?"),
+        ("now()", ""),
+        ("trim(k)", ""),
+    ],
+)
+def test_a_word_of_another_dialect_is_told_in_ours(call: str, hint: str) -> None:
+    name = call.partition("(")[0]
+    assert refused(f"SELECT {call} FROM t") == f"1:8: met the function {name}, wished a function of this dialect. {hint}".rstrip()
+
+
+def test_only_names_that_exist_are_offered() -> None:
+    known = {*FUNCTIONS, *AGGREGATES}
+    assert {name for name in ELSEWHERE.values() if not name.isupper()} <= known
+    assert not known & set(ELSEWHERE)
