@@ -24,7 +24,6 @@ class Models:
     versions: pd.DataFrame
     serving: int | None
     previous: int | None
-    sync: str | None
     error: str | None
     desired: dict[str, Any]
     trained_from: int | None  # where the data of the oldest version begin
@@ -67,9 +66,9 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
     for column in ("since", "until", "trained_from", "trained_to", "log_loss", "brier", "predictions", "deployed"):
         if column not in versions:
             versions[column] = None
-    previous = _previous(cursor, serving)
+    previous = _previous(cursor, desired.get("version"))
     return Models(_sentence(serving, previous, live, desired, made, zone), placed(versions, zone, "since", "until", "trained_from", "trained_to", "deployed"),
-                  serving, previous, live.get("state"), live.get("error"), desired, min((entry["trained_from"] for entry in made.values() if entry.get("trained_from") is not None), default=None))  # fmt: skip
+                  serving, previous, live.get("error"), desired, min((entry["trained_from"] for entry in made.values() if entry.get("trained_from") is not None), default=None))  # fmt: skip
 
 
 def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], project: Project) -> None:
@@ -93,10 +92,10 @@ def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]],
         entry["held_out"] = run.get("metrics") or {}
 
 
-def _previous(cursor: duckdb.DuckDBPyConnection, serving: int | None) -> int | None:
-    """The version that served before the one that serves."""
+def _previous(cursor: duckdb.DuckDBPyConnection, wished: int | None) -> int | None:
+    """The version that was wished before the one that is wished now: what a rollback goes back to."""
     row = cursor.execute(
-        "SELECT version FROM deployments WHERE key = 'desired' AND version <> ? ORDER BY pos DESC LIMIT 1", [serving]
+        "SELECT version FROM deployments WHERE key = 'desired' AND version <> ? ORDER BY pos DESC LIMIT 1", [wished]
     ).fetchone()
     return int(row[0]) if row else None
 
@@ -109,11 +108,11 @@ def _sentence(
     since = made.get(serving, {}).get("since")
     text = f"Version {serving} serves" + (f" since {words.moment(since, zone)}" if since is not None else "")
     state = live.get("state")
-    if state == "Synced":
+    if state == "Synced" and live.get("version") == desired.get("version"):
         text += ", in sync"
     elif state == "Degraded":
         text += f"; version {desired.get('version')} was wished and could not be loaded"
-    elif state == "OutOfSync":
+    elif state is not None:
         text += f"; version {desired.get('version')} is on its way"
     else:
         text += "; the serving worker has not reported yet"
