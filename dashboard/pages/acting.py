@@ -14,6 +14,7 @@ from dashboard.desk import Desk
 from dashboard.queries import retraining as runs
 
 SHOWN_S = 30.0
+REQUESTED = "Run requested; it appears as soon as the runner has taken it."
 
 
 def person(desk: Desk, place: str) -> str | None:
@@ -68,7 +69,7 @@ def retrain(desk: Desk, reason: str | None) -> None:
             parts.note(runs.sentence(current))
             _link(desk, "retraining", "Watch the run" if current.active else "Compare and decide", run=current.run_id)
         elif asked:
-            parts.note("Run requested; it appears as soon as the runner has taken it.")
+            parts.note(REQUESTED)
             _link(desk, "retraining", "Watch the run", run=str(asked))
         elif reason:
             parts.note(

@@ -35,7 +35,8 @@ def show(desk: Desk) -> None:
         _wait(desk)
         return
     names = {run.run_id: run for run in made}
-    wished = st.session_state.pop("follow", None) or st.query_params.get("run")
+    # a run that was asked for is followed once it is here: until then the page shows what it showed
+    wished = st.session_state.pop("follow") if st.session_state.get("follow") in names else st.query_params.get("run")
     if wished in names and st.session_state.get("run_seen") != wished:
         st.session_state["run"] = st.session_state["run_seen"] = wished
     if st.session_state.get("run") not in names:
@@ -78,7 +79,12 @@ def _wait(desk: Desk) -> None:
 
 @st.fragment(run_every=1.5)
 def _states(desk: Desk, run_id: str) -> None:
-    run = next((run for run in queries.runs(desk.cursor()) if run.run_id == run_id), None)
+    made = {run.run_id: run for run in queries.runs(desk.cursor())}
+    if (asked := st.session_state.get("follow")) in made:
+        st.rerun()
+    if asked:
+        parts.note(acting.REQUESTED)
+    run = made.get(run_id)
     if run is None:
         return
     parts.sentence(queries.sentence(run), run.body.get("reason"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +14,9 @@ import dashboard
 from dashboard import desk
 from dashboard.actions import Answer
 from dashboard.pages import PAGES, acting
+from dashboard.queries import retraining
 from dashboard.store.reader import Reader
+from dashboard.store.store import Store
 from streams.pipeline import STEPS
 from streams.sections import Dashboard
 from tests.dashboard import world
@@ -174,3 +177,38 @@ def test_what_a_decision_came_to_stays_long_enough_to_be_read(kind: tuple[str, P
         assert "Promoted, commit 0123456789" in text(app.run())
     monkeypatch.setattr(acting, "monotonic", lambda: 1001.0 + acting.SHOWN_S)
     assert "Promoted" not in text(app.run())
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[Store]:
+    """A world of the test's own in which run 2 waits for a person."""
+    project, store = world.build(tmp_path, "alarm", rows=500)
+    desk._opened[tmp_path.resolve()] = project, store, Reader(project, store)
+    yield store
+    store.close()
+
+
+def taken(store: Store, run_id: str) -> None:
+    """The runner has taken a run: its records are in the store."""
+    store.write({"runs": world.facts(world.run(run_id, world.WAY[:2], 1_790_000_000_000), start=100)})
+
+
+def test_a_run_that_was_asked_for_is_followed_once_it_is_here(waiting: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = run(tmp_path, "retraining", monkeypatch)
+    app.session_state["follow"] = "retrain-2"
+    app.run()
+    assert acting.REQUESTED in text(app)
+    assert app.session_state["run"] == "retrain-1"
+    looks, real = 0, retraining.runs
+
+    def runs(cursor: Any) -> list[retraining.Run]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the page has been drawn; its part that looks again and again finds the run
+            taken(waiting, "retrain-2")
+        return real(cursor)
+
+    monkeypatch.setattr(retraining, "runs", runs)
+    app.run()
+    assert app.session_state["run"] == "retrain-2"
+    assert acting.REQUESTED not in text(app)
