@@ -54,31 +54,31 @@ def _fits(place: str, password: str) -> bool:
 
 def retrain(desk: Desk, reason: str | None) -> None:
     """The Retrain button: a run appears at once, a second click joins the same run."""
-    current = next((run for run in runs.runs(desk.cursor()) if run.active or run.state == "waiting"), None)
-    asked = st.session_state.get("asked")
-    if current is not None and asked == current.run_id:
+    made = runs.runs(desk.cursor())
+    current = next((run for run in made if run.active or run.state == "waiting"), None)
+    if st.session_state.get("asked") in {run.run_id for run in made}:
         st.session_state.pop("asked")
+    asked = st.session_state.get("asked")
     with st.container(horizontal=True, vertical_alignment="center"):
         running = current is not None and current.active
-        with st.popover("Running" if running or (asked and current is None) else "Retrain", type="primary", disabled=running, icon=None):
+        with st.popover("Running" if running or asked else "Retrain", type="primary", disabled=running, icon=None):
             who = person(desk, "retrain")
             _suggest("reason", reason)
             st.text_area("Reason", key="reason", height=96)
             st.button("Start the run", type="primary", disabled=who is None, key="start", on_click=_start, args=(desk, "reason", str(who)))
-        if current is not None:
-            parts.note(runs.sentence(current))
-            _link(desk, "retraining", "Watch the run" if current.active else "Compare and decide", run=current.run_id)
-        elif asked:
+        if asked:
             parts.note(REQUESTED)
             _link(desk, "retraining", "Watch the run", run=str(asked))
+        elif current is not None:
+            parts.note(runs.sentence(current))
+            _link(desk, "retraining", "Watch the run" if current.active else "Compare and decide", run=current.run_id)
         elif reason:
             parts.note(
                 "Trains a challenger on all labels known now. The champion goes on serving; nothing is replaced before you have compared."
             )
     _refused(desk)
-    failed = next(iter(runs.runs(desk.cursor())), None)
-    if failed is not None and failed.state == "failed":
-        failed_run(failed)
+    if made and made[0].state == "failed":
+        failed_run(made[0])
 
 
 def _start(desk: Desk, key: str, who: str) -> None:

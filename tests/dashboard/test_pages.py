@@ -188,9 +188,9 @@ def waiting(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def taken(store: Store, run_id: str) -> None:
+def taken(store: Store, run_id: str, *states: str) -> None:
     """The runner has taken a run: its records are in the store."""
-    store.write({"runs": world.facts(world.run(run_id, world.WAY[:2], 1_790_000_000_000), start=100)})
+    store.write({"runs": world.facts(world.run(run_id, states, 1_790_000_000_000), start=100)})
 
 
 def test_a_run_that_was_asked_for_is_followed_once_it_is_here(waiting: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,10 +205,29 @@ def test_a_run_that_was_asked_for_is_followed_once_it_is_here(waiting: Store, tm
         nonlocal looks
         looks += 1
         if looks == 2:  # the page has been drawn; its part that looks again and again finds the run
-            taken(waiting, "retrain-2")
+            taken(waiting, "retrain-2", "requested", "building")
         return real(cursor)
 
     monkeypatch.setattr(retraining, "runs", runs)
     app.run()
     assert app.session_state["run"] == "retrain-2"
+    assert acting.REQUESTED not in text(app)
+
+
+@pytest.mark.parametrize("became", ["building", "failed"])
+def test_drift_says_running_of_a_run_that_was_asked_for_until_its_own_state_is_known(
+    waiting: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, became: str
+) -> None:
+    def label(app: AppTest) -> str:
+        return str(app.get("popover")[0].proto.popover.label)
+
+    app = run(tmp_path, "drift", monkeypatch)
+    assert label(app) == "Retrain"
+    app.session_state["asked"] = "retrain-2"
+    app.run()
+    assert label(app) == "Running"
+    assert acting.REQUESTED in text(app)
+    taken(waiting, "retrain-2", "requested", became)
+    app.run()
+    assert label(app) == ("Running" if became == "building" else "Retrain")
     assert acting.REQUESTED not in text(app)
