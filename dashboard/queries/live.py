@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import duckdb
@@ -20,7 +21,7 @@ RECENT_MS = 60_000
 
 @dataclass(frozen=True)
 class Stage:
-    """One box of the way. `lag` is records waiting on the broker, None where it is not known."""
+    """One box of the way. `lag` is records waiting on the broker, None where it is not known. Features count the events they took."""
 
     name: str
     rate: float
@@ -41,16 +42,12 @@ class Live:
 def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None = None) -> Live:
     now = int(time.time() * 1000) if now is None else now
     ends = dict(cursor.execute("SELECT topic, arg_max(n, noted) FROM ends GROUP BY topic").fetchall())
-    waiting = dict(
-        cursor.execute(
-            # a topic written in transactions ends with a mark that is no record
-            """SELECT step, sum(greatest(0, e.n - r.next - r.marks)) FROM (SELECT step, topic, sum(next) AS next, count(*) AS marks FROM reached GROUP BY step, topic) r
-               JOIN (SELECT topic, arg_max(n, noted) AS n FROM ends GROUP BY topic) e ON e.topic = regexp_replace(r.topic, '^.*\\.', '') GROUP BY step"""
-        ).fetchall()
-    )
+    reads = _reads(cursor, ends)
+    waiting: Counter[str] = Counter()
+    for read in reads:
+        waiting[read.step] += read.waiting
     newest = cursor.execute("SELECT max(noted) FROM commits").fetchone()
     until = min(now, newest[0] + 5_000) if newest and newest[0] is not None else now
-    stages = [_source(cursor, sources, ends, now)]
     seen = {
         step: (n, first, last)
         for step, n, first, last in cursor.execute(
@@ -60,19 +57,18 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     }
     totals = dict(
         cursor.execute(
-            """SELECT 'predictions', sum(n) FROM scores UNION ALL SELECT 'labels', sum(labelled + never) FROM quality
+            """SELECT step, n FROM taken WHERE step = 'features' UNION ALL SELECT 'predictions', sum(n) FROM scores
+               UNION ALL SELECT 'labels', sum(labelled + never) FROM quality
                UNION ALL SELECT 'drift', count(*) FROM checks UNION ALL SELECT 'retraining', count(DISTINCT run_id) FROM runs
                UNION ALL SELECT 'promotion', count(DISTINCT version) FROM deployments WHERE key = 'desired'"""
         ).fetchall()
     )
-    totals["features"] = ends.get("features", 0)
+    stages = []
     for name in WAY:
         n, first, last = seen.get(name, (None, None, None))
         rate = (n or 0) / max(1.0, min(RECENT_MS, now - (first or now)) / 1000) if n else 0.0
-        lag = waiting.get(name)
-        stages.append(
-            Stage(name, rate, None if lag is None else int(lag), None if last is None else now - last, int(totals.get(name) or 0))
-        )
+        stages.append(Stage(name, rate, waiting.get(name), None if last is None else now - last, int(totals.get(name) or 0)))
+    stages.insert(0, _events(cursor, sources, ends, reads, {stage.name: stage.rate for stage in stages}, now))
     letters = _recent(cursor, "dead_letters", now)
     rates = frame(
         cursor,
@@ -84,19 +80,46 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     return Live(_sentence(stages, letters), stages, rates, letters, _recent(cursor, "late", now))
 
 
-def _source(cursor: duckdb.DuckDBPyConnection, sources: list[str], ends: dict[str, int], now: int) -> Stage:
-    spans = cursor.execute(
-        """SELECT topic, arg_min(n, noted), arg_max(n, noted), min(noted), max(noted) FROM ends WHERE noted > ? GROUP BY topic""",
-        [now - RECENT_MS],
+@dataclass(frozen=True)
+class _Read:
+    """What a step has read of a topic: `span` offsets up to now; `waiting` records are behind them."""
+
+    step: str
+    topic: str
+    span: int
+    waiting: int
+
+
+def _reads(cursor: duckdb.DuckDBPyConnection, ends: dict[str, int]) -> list[_Read]:
+    found = cursor.execute(
+        """SELECT step, regexp_replace(topic, '^.*\\.', ''), sum(span)::BIGINT, sum(next)::BIGINT, count(*) FROM reached GROUP BY ALL"""
     ).fetchall()
-    rate = sum((last - first) / max(1.0, (until - since) / 1000) for topic, first, last, since, until in spans if topic in sources)
+    # a topic written in transactions ends with a mark that is no record
+    return [_Read(step, topic, span, max(0, ends.get(topic, 0) - reached - marks)) for step, topic, span, reached, marks in found]
+
+
+def _events(
+    cursor: duckdb.DuckDBPyConnection, sources: list[str], ends: dict[str, int], reads: list[_Read], rates: dict[str, float], now: int
+) -> Stage:
+    """Counted by the steps that read the sources, as offsets count the marks of transactions too; those that wait, by offsets."""
+    taken = dict(cursor.execute("SELECT step, n FROM taken").fetchall())
+    rate, total = 0.0, 0.0
+    unread = set(sources)
+    for step in WAY:
+        mine = [read for read in reads if read.step == step and read.topic in unread]
+        if mine:
+            # a commit counts its rows together: where a step reads other topics too, offsets say which share is ours
+            share = sum(read.span for read in mine) / max(1, sum(read.span for read in reads if read.step == step))
+            rate += share * rates[step]
+            total += share * taken[step] + sum(read.waiting for read in mine)
+            unread -= {read.topic for read in mine}
     grew = cursor.execute(
         f"""SELECT max(noted) FROM (SELECT noted, n > lag(n) OVER (PARTITION BY topic ORDER BY noted) AS grew FROM ends
             WHERE topic IN ({", ".join("?" * len(sources))})) WHERE grew""",
         sources,
     ).fetchone()
     idle = now - grew[0] if grew and grew[0] is not None else None
-    return Stage("events", rate, None, idle, sum(ends.get(source, 0) for source in sources))
+    return Stage("events", rate, None, idle, round(total) + sum(ends.get(source, 0) for source in unread))
 
 
 def _recent(cursor: duckdb.DuckDBPyConnection, table: str, now: int) -> int:

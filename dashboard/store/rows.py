@@ -7,6 +7,7 @@ Roll-ups are added to in the same transaction, so that a page never sums over a 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -190,24 +191,29 @@ def put_deployments(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) ->
 
 
 def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
+    """Only the newest commits are kept; what a step took in all is counted beside them: its rows, and of each partition the offsets."""
     commits = []
-    reached: dict[tuple[str, str, int], tuple[str, str, int, int, int]] = {}
+    taken: Counter[str] = Counter()
+    spans: Counter[tuple[str, str, int]] = Counter()
+    reached: dict[tuple[str, str, int], tuple[str, str, int, int, int, int]] = {}
     for fact in facts:
         commit = fact.value
         if commit is None:
             continue
         step, noted = str(commit.get("step", fact.key)), commit.get("at") or fact.at
-        for topic, part, _, end in commit.get("ranges") or ():
-            reached[step, topic, part] = (step, topic, part, end, noted)
+        for topic, part, start, end in commit.get("ranges") or ():
+            spans[step, topic, part] += end - start
+            reached[step, topic, part] = (step, topic, part, end, noted, spans[step, topic, part])
         commits.append((noted, step, commit.get("rows") or 0))
+        taken[step] += commit.get("rows") or 0
     _insert(cursor, "commits", commits)
-    if reached:
-        _insert(
-            cursor,
-            "reached",
-            list(reached.values()),
-            "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted",
-        )
+    _insert(cursor, "taken", list(taken.items()), "ON CONFLICT DO UPDATE SET n = n + excluded.n")
+    _insert(
+        cursor,
+        "reached",
+        list(reached.values()),
+        "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted, span = span + excluded.span",
+    )
     cursor.execute("DELETE FROM commits WHERE noted < (SELECT max(noted) FROM commits) - ?", [KEPT_SAMPLES_MS])
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from dashboard.queries import models
+from dashboard.queries import live, models
 from dashboard.store.store import Store
 from tests.dashboard import world
+
+NOW = 1_790_000_000_000
 
 
 @pytest.fixture
@@ -45,3 +47,32 @@ def test_a_rollback_goes_back_from_what_is_wished(store: Store) -> None:
 )
 def test_in_sync_is_said_of_the_wished_version_alone(store: Store, live: int, said: str) -> None:
     assert deployed(store, 1, 2, live=live).sentence == said
+
+
+def commit(step: str, at: int, rows: int, *ranges: tuple[str, int, int]) -> tuple[str | None, dict[str, Any], int]:
+    """A commit of a step; `ranges` are topic, first and next offset."""
+    return step, {"step": step, "ranges": [[f"flights.{topic}", 0, start, end] for topic, start, end in ranges], "rows": rows, "at": at}, at
+
+
+def stages(store: Store) -> dict[str, live.Stage]:
+    return {stage.name: stage for stage in live.live(store.cursor(), ["flights", "arrivals"], NOW).stages}
+
+
+def test_events_are_counted_without_the_marks_of_transactions(store: Store) -> None:
+    """Each event of a slow topic comes with 29 records that are none: marks of transactions, and of event time."""
+    for first, at in ((0, NOW - 5 * world.HOUR), (50, NOW - 490_000)):  # the commits of the first are no longer kept
+        made = []
+        for n in range(first, first + 50):
+            noted = at + (n - first) * 10_000
+            made.append(commit("features", noted, 1, ("flights", 30 * n, 30 * n + 30)))
+            made.append(commit("labels", noted, 2, ("predictions", 30 * n, 30 * n + 30), ("arrivals", 30 * n, 30 * n + 30)))
+        store.write({"commits": world.facts(made)}, ends={"flights": 3000, "arrivals": 3000, "predictions": 3000, "features": 3000})
+    found = stages(store)
+    assert (found["events"].total, found["features"].total) == (200, 100)
+    assert found["features"].rate == pytest.approx(6 / 50)
+    assert found["events"].rate == pytest.approx(12 / 50)
+
+
+def test_events_that_no_step_has_taken_yet_have_come_in(store: Store) -> None:
+    store.write({"commits": world.facts([commit("features", NOW, 10, ("flights", 0, 11))])}, ends={"flights": 16, "arrivals": 7})
+    assert stages(store)["events"].total == 10 + 4 + 7
