@@ -49,26 +49,29 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
     newest = cursor.execute("SELECT max(noted) FROM commits").fetchone()
     until = min(now, newest[0] + 5_000) if newest and newest[0] is not None else now
     seen = {
-        step: (n, first, last)
-        for step, n, first, last in cursor.execute(
-            "SELECT step, sum(n) FILTER (noted > ?), min(noted) FILTER (noted > ?), max(noted) FROM commits GROUP BY step",
-            [now - RECENT_MS] * 2,
+        step: (n, first)
+        for step, n, first in cursor.execute(
+            "SELECT step, sum(n), min(noted) FROM commits WHERE noted > ? GROUP BY step", [now - RECENT_MS]
         ).fetchall()
     }
+    # commits are kept for some hours only: a step may have been silent for longer
+    taken = {step: (n, last) for step, n, last in cursor.execute("SELECT step, n, noted FROM taken").fetchall()}
     totals = dict(
         cursor.execute(
-            """SELECT step, n FROM taken WHERE step = 'features' UNION ALL SELECT 'predictions', sum(n) FROM scores
-               UNION ALL SELECT 'labels', sum(labelled + never) FROM quality
+            """SELECT 'predictions', sum(n) FROM scores UNION ALL SELECT 'labels', sum(labelled + never) FROM quality
                UNION ALL SELECT 'drift', count(*) FROM checks UNION ALL SELECT 'retraining', count(DISTINCT run_id) FROM runs
                UNION ALL SELECT 'promotion', count(DISTINCT version) FROM deployments WHERE key = 'desired'"""
         ).fetchall()
     )
+    totals["features"], _ = taken.get("features", (0, None))
     stages = []
     for name in WAY:
-        n, first, last = seen.get(name, (None, None, None))
+        n, first = seen.get(name, (None, None))
+        _, last = taken.get(name, (0, None))
         rate = (n or 0) / max(1.0, min(RECENT_MS, now - (first or now)) / 1000) if n else 0.0
         stages.append(Stage(name, rate, waiting.get(name), None if last is None else now - last, int(totals.get(name) or 0)))
-    stages.insert(0, _events(cursor, sources, ends, reads, {stage.name: stage.rate for stage in stages}, now))
+    rows = {stage.name: (stage.rate, taken.get(stage.name, (0, None))[0]) for stage in stages}
+    stages.insert(0, _events(cursor, sources, ends, reads, rows, now))
     letters = _recent(cursor, "dead_letters", now)
     rates = frame(
         cursor,
@@ -99,10 +102,17 @@ def _reads(cursor: duckdb.DuckDBPyConnection, ends: dict[str, int]) -> list[_Rea
 
 
 def _events(
-    cursor: duckdb.DuckDBPyConnection, sources: list[str], ends: dict[str, int], reads: list[_Read], rates: dict[str, float], now: int
+    cursor: duckdb.DuckDBPyConnection,
+    sources: list[str],
+    ends: dict[str, int],
+    reads: list[_Read],
+    rows: dict[str, tuple[float, int]],
+    now: int,
 ) -> Stage:
-    """Counted by the steps that read the sources, as offsets count the marks of transactions too; those that wait, by offsets."""
-    taken = dict(cursor.execute("SELECT step, n FROM taken").fetchall())
+    """Counted by the steps that read the sources, as offsets count the marks of transactions too; those that wait, by offsets.
+
+    `rows` has what each step takes in a second, and what it took in all.
+    """
     rate, total = 0.0, 0.0
     unread = set(sources)
     for step in WAY:
@@ -110,8 +120,8 @@ def _events(
         if mine:
             # a commit counts its rows together: where a step reads other topics too, offsets say which share is ours
             share = sum(read.span for read in mine) / max(1, sum(read.span for read in reads if read.step == step))
-            rate += share * rates[step]
-            total += share * taken[step] + sum(read.waiting for read in mine)
+            rate += share * rows[step][0]
+            total += share * rows[step][1] + sum(read.waiting for read in mine)
             unread -= {read.topic for read in mine}
     grew = cursor.execute(
         f"""SELECT max(noted) FROM (SELECT noted, n > lag(n) OVER (PARTITION BY topic ORDER BY noted) AS grew FROM ends
@@ -131,8 +141,10 @@ def _sentence(stages: list[Stage], letters: int) -> str:
     features = next(stage for stage in stages if stage.name == "features")
     waiting = sum(stage.lag or 0 for stage in stages)
     dead = f"; {words.count(letters, 'dead letter')} today" if letters else "; no dead letters today"
-    if features.idle_ms is None:
+    if stages[0].total == 0:
         return "Nothing has come in yet."
+    if features.idle_ms is None:
+        return f"No event has been taken yet, {stages[0].total:,} waiting{dead}."
     behind = f"{waiting:,} waiting" if waiting else "nothing waiting"
     if features.idle_ms > RECENT_MS or max(stages[0].rate, features.rate) == 0:
         return f"No event for {words.age(features.idle_ms)}, {behind}{dead}."

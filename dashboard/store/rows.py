@@ -191,9 +191,9 @@ def put_deployments(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) ->
 
 
 def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
-    """Only the newest commits are kept; what a step took in all is counted beside them: its rows, and of each partition the offsets."""
+    """Only the newest commits are kept; what a step took in all is counted beside them: its rows and when the newest came, and of each partition the offsets."""
     commits = []
-    taken: Counter[str] = Counter()
+    taken: dict[str, tuple[str, int, int]] = {}
     spans: Counter[tuple[str, str, int]] = Counter()
     reached: dict[tuple[str, str, int], tuple[str, str, int, int, int, int]] = {}
     for fact in facts:
@@ -204,10 +204,13 @@ def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> Non
         for topic, part, start, end in commit.get("ranges") or ():
             spans[step, topic, part] += end - start
             reached[step, topic, part] = (step, topic, part, end, noted, spans[step, topic, part])
-        commits.append((noted, step, commit.get("rows") or 0))
-        taken[step] += commit.get("rows") or 0
+        rows = commit.get("rows") or 0
+        commits.append((noted, step, rows))
+        if rows:
+            _, before, newest = taken.get(step, (step, 0, noted))
+            taken[step] = (step, before + rows, max(newest, noted))
     _insert(cursor, "commits", commits)
-    _insert(cursor, "taken", list(taken.items()), "ON CONFLICT DO UPDATE SET n = n + excluded.n")
+    _insert(cursor, "taken", list(taken.values()), "ON CONFLICT DO UPDATE SET n = n + excluded.n, noted = greatest(noted, excluded.noted)")
     _insert(
         cursor,
         "reached",

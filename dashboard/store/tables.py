@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LAYOUT = 2  # a store of another layout is thrown away and read anew
+LAYOUT = 3  # a store of another layout is thrown away and read anew
 
 DDL = """
 CREATE TABLE meta (name VARCHAR PRIMARY KEY, value VARCHAR);
@@ -10,7 +10,7 @@ CREATE TABLE positions (topic VARCHAR, part INT, next BIGINT, PRIMARY KEY (topic
 
 CREATE TABLE ends (noted BIGINT, topic VARCHAR, n BIGINT);
 CREATE TABLE commits (noted BIGINT, step VARCHAR, n BIGINT);
-CREATE TABLE taken (step VARCHAR PRIMARY KEY, n BIGINT);
+CREATE TABLE taken (step VARCHAR PRIMARY KEY, n BIGINT, noted BIGINT);
 CREATE TABLE reached (step VARCHAR, topic VARCHAR, part INT, next BIGINT, noted BIGINT, span BIGINT, PRIMARY KEY (step, topic, part));
 
 CREATE TABLE dead_letters (part INT, pos BIGINT, noted BIGINT, source VARCHAR, reason VARCHAR, value VARCHAR);

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.queries import live, models
+from dashboard.queries import head, live, models
 from dashboard.store.store import Store
 from tests.dashboard import world
 
@@ -76,3 +76,19 @@ def test_events_are_counted_without_the_marks_of_transactions(store: Store) -> N
 def test_events_that_no_step_has_taken_yet_have_come_in(store: Store) -> None:
     store.write({"commits": world.facts([commit("features", NOW, 10, ("flights", 0, 11))])}, ends={"flights": 16, "arrivals": 7})
     assert stages(store)["events"].total == 10 + 4 + 7
+
+
+def test_a_step_that_was_silent_for_hours_has_not_taken_nothing(store: Store) -> None:
+    made = [commit("features", NOW - 4 * world.HOUR, 870_000, ("flights", 0, 870_000)), commit("drift", NOW, 0)]
+    for one in made:
+        store.write({"commits": world.facts([one])}, ends={"flights": 870_000})
+    assert live.live(store.cursor(), ["flights"], NOW).sentence == "No event for 4.0 h, nothing waiting; no dead letters today."
+    assert head.head(store.cursor()).idle_ms is not None
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(0, "Nothing has come in yet."), (5, "No event has been taken yet, 5 waiting; no dead letters today.")]
+)
+def test_nothing_has_come_in_is_said_of_empty_sources_alone(store: Store, end: int, said: str) -> None:
+    store.write(ends={"flights": end})
+    assert live.live(store.cursor(), ["flights"], NOW).sentence == said
