@@ -165,7 +165,7 @@ def history(rows: pd.DataFrame, palette: Palette, window: Window, feature: str) 
 
 def heat(cells: pd.DataFrame, order: list[str], palette: Palette, window: Window) -> Any:
     """Features against time. The shade is the distance from the reference in units of its own usual limit; moved cells are full, others faint."""
-    rows = frame.when(cells[cells["feature"].isin(order)])
+    rows = frame.when(cells[cells["feature"].isin(order)], "checked")
     rows["what"] = ["moved" if moved else "as in the reference" for moved in rows["moved"]]
     pick = alt.selection_point(name="cell", fields=["feature", "check_id"], on="click", empty=False)
     chart = (
@@ -178,7 +178,7 @@ def heat(cells: pd.DataFrame, order: list[str], palette: Palette, window: Window
             color=alt.Color("reach:Q", scale=alt.Scale(domain=[0, 1, 1.7, 3, 5], range=list(palette.ramp), clamp=True, interpolate="rgb"),
                             title="distance ÷ usual limit", legend=alt.Legend(gradientLength=110, gradientThickness=8, values=[0, 1, 3, 5], titleOrient="left")),
             opacity=alt.Opacity("moved:N", scale=alt.Scale(domain=[True, False], range=[1, 0.6]), legend=None),
-            tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("time_text:N", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
+            tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("checked_text:N", title="check of"), alt.Tooltip("reach:Q", title="distance ÷ limit", format=".2f"),
                      alt.Tooltip("adjusted:Q", title="adjusted p", format=".2~g"), alt.Tooltip("what:N", title="verdict")],
         )
         .add_params(pick)

@@ -17,7 +17,10 @@ from streams.sections import Drift as Rule
 
 @dataclass(frozen=True)
 class Drift:
-    """`cells` has time, until, feature, statistic, adjusted, drifted, check_id; `features` ranks what matters, most first."""
+    """`cells` has time, until, feature, reach, adjusted, moved, ignored, and the check that moved most in it: check_id, checked.
+
+    `features` ranks what matters, most first.
+    """
 
     sentence: str
     suggestion: str | None  # the reason a Retrain click is filled in with
@@ -35,8 +38,9 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()
     step = max(window.step, rule.check_every_ms or 0)  # a cell is at least as wide as the time between two checks
     cells = frame(
         cursor,
-        f"""SELECT ends // {step} * {step} AS time, feature, max(reach) AS reach, min(adjusted) AS adjusted,
-                   bool_or(moved) AS moved, arg_max(check_id, reach) AS check_id, bool_or(ignored) AS ignored
+        # a cell is the time before its checks: that of the newest one ends with the axis
+        f"""SELECT (ends - 1) // {step} * {step} AS time, feature, max(reach) AS reach, min(adjusted) AS adjusted, bool_or(moved) AS moved,
+                   arg_max(check_id, coalesce(reach, 0)) AS check_id, arg_max(ends, coalesce(reach, 0)) AS checked, bool_or(ignored) AS ignored
             FROM check_features WHERE ends BETWEEN ? AND ? GROUP BY ALL ORDER BY time""",
         [window.start, window.end],
     )
@@ -58,7 +62,7 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()
         "SELECT ends AS time, kind, coalesce(reason, alarm) AS reason FROM checks WHERE alarm IS NOT NULL AND ends BETWEEN ? AND ? ORDER BY ends",
         [window.start, window.end],
     )
-    placed(cells, window.zone, "time")
+    placed(cells, window.zone, "time", "checked")
     cells["until"] = cells["time"] + pd.Timedelta(milliseconds=step)
     suggestion = None if state in ("quiet", "empty") else sentence.removesuffix(": retrain.").rstrip(".")
     return Drift(

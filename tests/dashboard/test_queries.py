@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from dashboard.queries import head, live, models
+from dashboard.queries import drift, head, live, models
+from dashboard.queries.window import window
 from dashboard.store.store import Store
 from tests.dashboard import world
 
@@ -92,3 +94,14 @@ def test_a_step_that_was_silent_for_hours_has_not_taken_nothing(store: Store) ->
 def test_nothing_has_come_in_is_said_of_empty_sources_alone(store: Store, end: int, said: str) -> None:
     store.write(ends={"flights": end})
     assert live.live(store.cursor(), ["flights"], NOW).sentence == said
+
+
+def test_the_newest_check_has_a_cell_within_the_axis(store: Store) -> None:
+    store.write({"drift": world.facts(world.checks(10))})
+    newest = world.START + 10 * world.DAY
+    shown = window(store.cursor(), "7d", "UTC")
+    found = drift.drift(store.cursor(), shown)
+    assert found is not None and shown.end == newest
+    end = pd.Timestamp(newest, unit="ms")
+    (last,) = found.cells[found.cells["check_id"] == f"data@{newest}"].drop_duplicates("time").to_dict("records")
+    assert (last["time"], last["until"], last["checked"]) == (end - pd.Timedelta(milliseconds=shown.step), end, end)
