@@ -44,14 +44,14 @@ def performance(
     if newest is None:
         return None
     name = "observed" if metric == "rate" else metric
-    where = "$.performance" if segment is None else f'$.segments."{segment[0]}"."{segment[1]}"'
+    where = ("performance",) if segment is None else ("segments", *segment)
     measured = frame(
         cursor,
         f"""SELECT ends AS time, {_of(where, name)} AS value, {_of(where, name + "_low")} AS low, {_of(where, name + "_high")} AS high, n,
                    check_id FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends""",
         [window.start, window.end],
     )
-    expected = (where, "predicted") if metric == "rate" else ("$.performance.estimated", metric) if segment is None else None
+    expected = (where, "predicted") if metric == "rate" else (("performance", "estimated"), metric) if segment is None else None
     columns = [_of(expected[0], expected[1] + end) if expected else "CAST(NULL AS DOUBLE)" for end in ("", "_low", "_high")]
     estimated = frame(
         cursor,
@@ -59,7 +59,7 @@ def performance(
             FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ? AND value IS NOT NULL ORDER BY ends""",
         [window.start, window.end],
     )
-    base = "$.performance.reference"
+    base = ("performance", "reference")
     reference = frame(
         cursor,
         f"""SELECT {_of(base, name)} AS value, {_of(base, name + "_low")} AS low, {_of(base, name + "_high")} AS high
@@ -79,9 +79,10 @@ def performance(
     )
 
 
-def _of(where: str, name: str) -> str:
-    path = f"{where}.{name}".replace("'", "''")
-    return f"TRY_CAST(body->>'{path}' AS DOUBLE)"
+def _of(where: tuple[str, ...], name: str) -> str:
+    """A number of the record, by JSON pointer (RFC 6901): the names on the way may hold any character."""
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in (*where, name)).replace("'", "''")
+    return f"TRY_CAST(body->>'{pointer}' AS DOUBLE)"
 
 
 def _sentence(metric: str, measured: pd.DataFrame, reference: pd.DataFrame, behind: int | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dashboard.queries import drift, head, live, models
+from dashboard.queries import drift, head, live, models, performance
 from dashboard.queries.window import window
 from dashboard.store.store import Store
 from tests.dashboard import world
@@ -105,3 +105,13 @@ def test_the_newest_check_has_a_cell_within_the_axis(store: Store) -> None:
     end = pd.Timestamp(newest, unit="ms")
     (last,) = found.cells[found.cells["check_id"] == f"data@{newest}"].drop_duplicates("time").to_dict("records")
     assert (last["time"], last["until"], last["checked"]) == (end - pd.Timedelta(milliseconds=shown.step), end, end)
+
+
+@pytest.mark.parametrize("value", ['17" rim', "it's", "a/b~c", "a.b", "$", "0", ""])
+def test_a_segment_may_hold_any_character(store: Store, value: str) -> None:
+    check = {"check_id": "c", "kind": "performance", "end": world.START, "segments": {"part": {value: {"log_loss": 0.5}}}}
+    store.write(
+        {"drift": world.facts([("c", check, world.START)])}, {("predictions", 0): world.predictions(10, 1, since=world.START - world.DAY)}
+    )
+    found = performance.performance(store.cursor(), window(store.cursor(), "7d", "UTC"), segment=("part", value))
+    assert found is not None and found.measured["value"].tolist() == [0.5]
