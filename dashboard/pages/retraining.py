@@ -68,7 +68,8 @@ def show(desk: Desk) -> None:
 
 
 def _name(run: queries.Run, desk: Desk) -> str:
-    return f"Run {run.number}: {run.state}, as of {words.moment(run.body.get('as_of'), desk.zone)}"
+    """Without its state: the box goes on showing the label that was chosen."""
+    return f"Run {run.number}, as of {words.moment(run.body.get('as_of'), desk.zone)}"
 
 
 @st.fragment(run_every=1.5)

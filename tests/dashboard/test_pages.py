@@ -199,6 +199,7 @@ def test_a_run_that_was_asked_for_is_followed_once_it_is_here(waiting: Store, tm
     app.run()
     assert acting.REQUESTED in text(app)
     assert app.session_state["run"] == "retrain-1"
+    assert not any(state in label for label in app.selectbox(key="run").options for state in retraining.STATES)
     looks, real = 0, retraining.runs
 
     def runs(cursor: Any) -> list[retraining.Run]:
