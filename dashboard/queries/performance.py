@@ -66,9 +66,10 @@ def performance(
             FROM checks WHERE kind = 'performance' AND value IS NOT NULL ORDER BY ends DESC LIMIT 1""",
     )
     behind = None if labelled is None else max(0, newest - labelled)
+    waiting = cursor.execute("SELECT (SELECT sum(n) FROM scores) - (SELECT sum(labelled + never) FROM quality)").fetchone()
     silent = labelled is None or (maturity_ms is not None and behind is not None and behind > maturity_ms)
     return Performance(
-        _sentence(metric, measured, reference, behind),
+        _sentence(metric, measured, reference, behind, int(waiting[0] or 0) if waiting else 0),
         placed(measured, window.zone, "time"),
         placed(estimated, window.zone, "time"),
         reference,
@@ -85,10 +86,15 @@ def _of(where: tuple[str, ...], name: str) -> str:
     return f"TRY_CAST(body->>'{pointer}' AS DOUBLE)"
 
 
-def _sentence(metric: str, measured: pd.DataFrame, reference: pd.DataFrame, behind: int | None) -> str:
+def _sentence(metric: str, measured: pd.DataFrame, reference: pd.DataFrame, behind: int | None, waiting: int) -> str:
     if behind is None:
         return "No label has come yet: quality is not known."
-    late = f"labels are {words.age(behind)} behind" if behind >= 60_000 else "labels are up to date"
+    if behind >= 60_000:
+        late = f"labels are {words.age(behind)} behind"
+    elif waiting > 0:
+        late = f"labels come, {words.count(waiting, 'prediction')} without one yet"
+    else:
+        late = "labels are up to date"
     if measured.empty:
         return f"Quality has not been checked in this window; {late}."
     text = f"{METRICS[metric]} {words.figure(float(measured['value'].iloc[-1]))}"

@@ -115,3 +115,14 @@ def test_a_segment_may_hold_any_character(store: Store, value: str) -> None:
     )
     found = performance.performance(store.cursor(), window(store.cursor(), "7d", "UTC"), segment=("part", value))
     assert found is not None and found.measured["value"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("known", "said"), [(slice(700, None), "labels come, 700 predictions without one yet"), (slice(0, None), "labels are up to date")]
+)
+def test_labels_are_up_to_date_when_no_prediction_waits(store: Store, known: slice, said: str) -> None:
+    made = world.predictions(1000, 1)
+    outcomes = world.outcomes(made, seed=1)
+    store.write(tables={("predictions", 0): made, ("outcomes", 0): outcomes[known]})
+    found = performance.performance(store.cursor(), window(store.cursor(), "7d", "UTC"))
+    assert found is not None and found.sentence.endswith(f"{said}.")
