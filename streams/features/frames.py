@@ -207,6 +207,7 @@ class Frames:
         finish, finish_open = self._bound(end, rows) if end is not None else (0, False)
         if finish is None:
             raise self.refusals.at(end, "a frame that ends UNBOUNDED PRECEDING", "an end, as in CURRENT ROW")
+        finish = max(finish, 0)  # `-1 PRECEDING` ends with the current row: what comes behind it is not known
         if begin is not None and begin < finish:
             raise self.refusals.at(window, f"a frame from {begin} to {finish} PRECEDING", "a start that is not behind its end")
         maxsize = None
@@ -222,8 +223,8 @@ class Frames:
 
     def _bound(self, bound: Bound, rows: bool) -> tuple[int | None, bool]:
         found, opened = self._offset(bound, rows)
-        if found is not None and not 0 <= found < LARGEST:
-            raise self.refusals.at(bound, f"a bound of {found}", "0 or more, and no more than a window can be long")
+        if found is not None and abs(found) >= LARGEST:
+            raise self.refusals.at(bound, f"a bound of {found}", "no more than a window can be long")
         return found, opened
 
     def _offset(self, bound: Bound, rows: bool) -> tuple[int | None, bool]:

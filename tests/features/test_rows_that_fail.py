@@ -84,12 +84,25 @@ def test_null_is_null_also_where_the_types_of_a_key_differ() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "10s PRECEDING AND -60000 PRECEDING",
+        "-5 PRECEDING AND CURRENT ROW",
         f"{2**63}d PRECEDING AND CURRENT ROW",
         "10s PRECEDING AND CURRENT ROW MAXSIZE 99999999999999999999",
     ],
 )
 def test_a_frame_that_no_window_has_is_refused(frame: str) -> None:
     window = f"(PARTITION BY x ORDER BY p ROWS_RANGE BETWEEN {frame})"
-    with pytest.raises(FeatureError, match=r"features.sql:1:\d+: met (a bound of|MAXSIZE)"):
+    with pytest.raises(FeatureError, match=r"features.sql:1:\d+: met (a bound of|a frame from -5 to 0|MAXSIZE)"):
         compile_features(f"SELECT sum(v) OVER w AS o FROM t WINDOW w AS {window}", {"t": SCHEMA})
+
+
+def test_a_frame_that_ends_behind_the_row_ends_with_it() -> None:
+    """Rows of a later event time that are there already, as for one that comes late, are not in it."""
+    schema = {"k": Type.STRING, "ts": Type.TIMESTAMP, "v": Type.DOUBLE}
+    windows = ", ".join(
+        f"{name} AS (PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 10s PRECEDING AND {end})"
+        for name, end in (("w", "-60000 PRECEDING"), ("c", "CURRENT ROW"))
+    )
+    plan = compile_features(f"SELECT sum(v) OVER w AS o, sum(v) OVER c AS c FROM t WINDOW {windows}", {"t": schema})
+    rows = table(schema, [("a", 10_000, 1.0), ("a", 50_000, 100.0), ("a", 11_000, 3.0)])
+    found = Program(plan, spill=Path(tempfile.gettempdir())).process(Batch({"t": rows}, {"t": np.arange(3)})).table
+    assert found.column(0).to_pylist() == found.column(1).to_pylist() == [1.0, 100.0, 4.0]
