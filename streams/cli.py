@@ -63,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if "--debug" in given or error.filename is None:
+            raise
+        typer.echo(f"{error.filename}: {error.strerror}.", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

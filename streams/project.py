@@ -95,6 +95,8 @@ class Project:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ProjectError(f"{path}: there is no such file; [model] features names it.") from None
+        except UnicodeDecodeError as error:
+            raise ProjectError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
 
     def bootstrap(self) -> str:
         """`host:port` of the configured broker, or of the embedded one that runs; BrokerError when none runs."""

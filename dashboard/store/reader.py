@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -188,14 +190,21 @@ def _table(part: Records, schema: Schema) -> pa.Table:
     return read.table.append_column(TIME, pa.array(part.timestamps[rows_with][read.good]))
 
 
+def _read(value: bytes) -> Any:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return json.loads(value)  # slower, and it knows NaN and Infinity, which a feature may be
+
+
 def _facts(part: Records) -> Iterator[rows.Fact]:
     for row in range(len(part)):
         key, value = part.keys[row], part.values[row]
         if value is None:
             continue
         try:
-            body = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            body = _read(value)
+        except ValueError:
             _log.warning("%s[%s]@%s is no JSON and is passed over", part.topic, part.partition, part.offsets[row])
             continue
         if isinstance(body, dict):

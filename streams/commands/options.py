@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,18 +45,24 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def show_json(answer: Any) -> None:
-    """One JSON object on one line; dataclasses are objects of their fields."""
-    typer.echo(json.dumps(answer, default=_plain, allow_nan=False))
+    """One JSON object on one line; dataclasses are objects of their fields, numbers that JSON does not have are null."""
+    typer.echo(json.dumps(_plain(answer), allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
     import dataclasses
 
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     if hasattr(value, "item"):
-        return value.item()
-    return str(value)
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], empty: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +26,7 @@ EXAMPLES = """Examples:
 
 Rows of several files go in the order of their event times. The same command goes on where it was stopped: how far
 each file is stands in the same transaction as its rows. A row that does not fit the schema is named (file:line), and
-sent as it stands, to be found among the dead letters (--on-bad skip or stop: see below).
+sent as it stands, to be found among the dead letters; with --on-bad skip it is left out, with stop the sending ends there.
 """
 SHOWN = 20  # bad rows that are named one by one
 
@@ -54,26 +55,35 @@ def produce(
 
     JSONL, CSV and Parquet files; JSONL from standard input.
     """
-    from streams.errors import DriftlineError
+    from streams.errors import BrokerError, DriftlineError
     from streams.produce.replays import Replay, find, finished
     from streams.produce.send import ON_BAD
     from streams.settings import one_of
 
     opened = open_project(project, settings)
     one_of(on_bad, ON_BAD, "--on-bad")
+    for option, value in (("--rate", rate), ("--speed", speed)):
+        if value is not None and not math.isfinite(value):
+            raise DriftlineError(f"{option} {value} is no pace. Leave it out: then rows go as fast as they can.")
     if rate is not None and speed is not None:
         raise DriftlineError("--rate and --speed exclude each other: rows a second, or event time over wall time.")
-    replay = (
-        find(opened, resume)
-        if resume
-        else Replay(_files(opened, what or [], all_from), rate, speed, time_ms(speed_from, "--speed-from"), on_bad)
-    )
+    replay = find(opened, resume) if resume else None
+    if resume and replay is None:
+        typer.echo(f"The replay {resume} has ended.")
+        return
+    if replay is None:
+        replay = Replay(_files(opened, what or [], all_from), rate, speed, time_ms(speed_from, "--speed-from"), on_bad)
     try:
         sent = _send(opened, replay, again, quiet or as_json)
     except KeyboardInterrupt:
         finished(opened, replay)
         typer.echo("Stopped. The same command goes on from here." if replay.resumable else "Stopped.", err=True)
         raise typer.Exit(130) from None
+    except BrokerError:
+        raise  # where the broker has gone, `driftline up` goes on with it
+    except Exception:
+        finished(opened, replay)  # it would fail again; the same command goes on from here all the same
+        raise
     _answer(opened, sent, as_json)
 
 

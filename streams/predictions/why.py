@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from connectors.formats import json as json_format
 from streams.errors import EventError
 from streams.events.decode import decode
@@ -48,7 +46,7 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
     row = decode(record, features, json_format.decode, strict=False).table
     if not row.num_rows:
         raise EventError(f"{features.topic}[{place[0]}]@{place[1]}: the feature row cannot be read by features.sql as it is now.")
-    raw = orjson.loads(record.values[0] or b"{}")
+    raw = json.loads(record.values[0] or b"{}")  # a feature may be NaN, which orjson does not read
     folder = folder_of(project, prediction["version"])
     card = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
     model = load(folder, digest(folder))
@@ -103,7 +101,7 @@ def _prediction(connection: Connection, project: Project, prediction_id: str, pa
         for row in range(len(records)):
             text = records.values[row]
             if text is not None and prediction_id.encode() in text:
-                value: dict[str, Any] = orjson.loads(text)
+                value: dict[str, Any] = json.loads(text)
                 if value.get("prediction_id") == prediction_id:
                     return {"place": f"{topic}[{records.partition}]@{int(records.offsets[row])}", **value}
     raise EventError(

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,10 @@ def size_of(file: str) -> int | None:
 
 def _opened(path: Path, read: Callable[[IO[bytes]], Iterator[Chunk]]) -> Iterator[Chunk]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as stream:
-        yield from read(stream)  # type: ignore[arg-type]
+        try:
+            yield from read(stream)  # type: ignore[arg-type]
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DriftlineError(f"{path} cannot be unpacked to its end: {error}. Pack or copy it anew.") from None
 
 
 def _jsonl(stream: IO[bytes], name: str, source: Source, start: Start) -> Iterator[Chunk]:

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from streams.errors import DriftlineError
 from streams.project import Project
-from streams.settings import did_you_mean
 
 STDIN = "-"
 
@@ -62,12 +60,9 @@ def unfinished(project: Project) -> list[Replay]:
     return [replay for replay in replays if replay is not None and not _lives(replay)]
 
 
-def find(project: Project, id: str) -> Replay:
-    replay = _read(_file(project, id))
-    if replay is None:
-        known = [file.stem for file in (project.state_dir / "replays").glob("*.json")]
-        raise DriftlineError(f"There is no replay {id!r} to go on with.{did_you_mean(id, known)}")
-    return replay
+def find(project: Project, id: str) -> Replay | None:
+    """A replay that has begun and not ended; None where it has ended since."""
+    return _read(_file(project, id))
 
 
 def _lives(replay: Replay) -> bool:

@@ -35,8 +35,11 @@ def _check_trainer(project: Project) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(f"[model] train = {project.model.train!r}: {path}: there is no such file.") from None
+    except UnicodeDecodeError as error:
+        raise ProjectError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
     except SyntaxError as error:
-        raise ProjectError(f"{path.name}:{error.lineno}:{error.offset}: {error.msg}.") from None
+        place = f"{path.name}:{error.lineno}:{error.offset}" if error.lineno is not None else path.name
+        raise ProjectError(f"{place}: {error.msg}.") from None
     names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
     imported = [alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
     assigned = [

@@ -179,7 +179,7 @@ class Supervisor:
 
 def free_port(host: str, first: int) -> int:
     """The first port from `first` on that is free."""
-    for port in range(first, first + 200):
+    for port in range(first, min(first + 200, 65_536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
 import json
@@ -268,6 +269,15 @@ def test_refusals(broker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "exclude each other" in refuse("orders", "-", "--rate", "1", "--speed", "1")
     assert "'sned' is not known. Did you mean 'send'?" in refuse("orders", "-", "--on-bad", "sned")
     assert "Standard input (-) can be sent alone only" in refuse("orders=-", f"payments={tmp_path / 'x.csv'}")
+    whole = gzip.compress(b'{"id":"o","at":1700000000000,"amount":1.0}\n' * 5000)
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    assert "cut.jsonl.gz cannot be unpacked to its end" in refuse("orders", str(tmp_path / "cut.jsonl.gz"))
+    (tmp_path / "no.jsonl.gz").write_text("no")
+    assert "no.jsonl.gz cannot be unpacked to its end" in refuse("orders", str(tmp_path / "no.jsonl.gz"))
+    assert "--speed nan is no pace" in refuse("orders", "-", "--speed", "nan")
+    assert "--rate inf is no pace" in refuse("orders", "-", "--rate", "inf")
+    left = list((load_project(tmp_path).state_dir / "replays").glob("*.json"))
+    assert left == [], "what was refused would be sent by the next `driftline up`"
     with pytest.raises(ProjectError, match="has no source"):
         send(project, Replay({"nothing": ("-",)}))
 
