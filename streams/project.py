@@ -92,11 +92,9 @@ class Project:
     def features_sql(self) -> str:
         path = self.root / self.model.features
         try:
-            return path.read_text(encoding="utf-8")
+            return text_of(path)
         except FileNotFoundError:
             raise ProjectError(f"{path}: there is no such file; [model] features names it.") from None
-        except UnicodeDecodeError as error:
-            raise ProjectError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
 
     def bootstrap(self) -> str:
         """`host:port` of the configured broker, or of the embedded one that runs; BrokerError when none runs."""
@@ -131,6 +129,14 @@ SECTIONS: dict[str, type] = {
     "alerts": Alerts,
 }
 PLAIN = ("name", "bootstrap_servers", "prefix", "partitions", "processing", "timezone", "schema_registry")
+
+
+def text_of(path: Path) -> str:
+    """A source of the project. ProjectError where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ProjectError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
 
 
 def load_project(path: str | Path = ".", overrides: Mapping[str, object] | None = None) -> Project:

@@ -40,8 +40,9 @@ class Input:
 class Step(Protocol):
     """A stream processor without IO. The same batches in the same order give the same outputs, however they are cut.
 
-    Three things a step may have beside: `signature`, which says what its snapshots depend on: those of another one are not used; `marked`, topics of its outputs that are told how far event time has come, also when there are no
-    rows; and `frontier(time) -> Outputs`, which tells the step itself: all rows to come are at or past `time` (late ones apart).
+    Three things a step may have beside: `signature`, which says what its snapshots depend on (those of another one are not used);
+    `marked`, topics of its outputs that are told how far event time has come, also when there are no rows; and
+    `frontier(time) -> Outputs`, which tells the step itself: all rows to come are at or past `time` (late ones apart).
     """
 
     @property

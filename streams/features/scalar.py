@@ -287,7 +287,6 @@ __all__ = [
     "number_text",
     "promoted",
     "quoted",
-    "remainder",
     "text",
     "truth",
 ]

@@ -7,7 +7,7 @@ import ast
 from streams.errors import ProjectError
 from streams.features.step import plan_of
 from streams.labels.expression import Expression
-from streams.project import Project
+from streams.project import Project, text_of
 from streams.settings import did_you_mean
 
 
@@ -32,11 +32,9 @@ def _check_trainer(project: Project) -> None:
     name = name or "train"
     path = project.root / file
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(text_of(path))
     except FileNotFoundError:
         raise ProjectError(f"[model] train = {project.model.train!r}: {path}: there is no such file.") from None
-    except UnicodeDecodeError as error:
-        raise ProjectError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
     except SyntaxError as error:
         place = f"{path.name}:{error.lineno}:{error.offset}" if error.lineno is not None else path.name
         raise ProjectError(f"{place}: {error.msg}.") from None
