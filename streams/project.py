@@ -193,7 +193,7 @@ def _project(table: dict[str, Any], file: Path) -> Project:
         schema_registry=plain.schema_registry,
         **sections,
     )
-    _refuse_unknown_words(project, file.name)
+    _refuse_values(project, file.name)
     return project
 
 
@@ -215,13 +215,15 @@ def _section(kind: type, table: object, where: str) -> Any:
     return read_table(kind, table, where)
 
 
-def _refuse_unknown_words(project: Project, file: str) -> None:
+def _refuse_values(project: Project, file: str) -> None:
     for trigger in project.retraining.triggers:
         one_of(trigger, _TRIGGERS, f"{file}: retraining.triggers")
     one_of(project.promotion.metric, _METRICS, f"{file}: promotion.metric")
     one_of(project.promotion.approve, ("auto", "manual"), f"{file}: promotion.approve")
     one_of(project.engine.features, ("embedded", "flink"), f"{file}: engine.features")
     one_of(project.model.score, ("probability", "value"), f"{file}: model.score")
+    if not 1 <= project.dashboard.port <= 65_535:
+        raise ProjectError(f"{file}: dashboard.port: {project.dashboard.port}; a port is a number from 1 to 65535.")
 
 
 def _model(table: object, sources: Mapping[str, Source], file: Path) -> Model:
