@@ -12,7 +12,7 @@ from dashboard.palette import Palette
 from dashboard.queries.window import Window
 
 
-def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, palette: Palette, window: Window, title: str = "score") -> Any:
+def density(rows: pd.DataFrame, means: pd.DataFrame, spells: pd.DataFrame, palette: Palette, window: Window, title: str = "score") -> Any:
     """Scores over time: shade says which share of a time bucket's predictions had that score; the line is their mean."""
     rows = frame.when(rows)
     shade = (
@@ -42,13 +42,11 @@ def density(rows: pd.DataFrame, means: pd.DataFrame, versions: pd.DataFrame, pal
         .encode(
             x=frame.time_axis(window),
             y="mean:Q",
-            detail="version:N",
+            detail="spell:N",
             tooltip=["time_text:N", alt.Tooltip("mean:Q", format=".3f"), "version:O"],
         )
     )
-    lines = pd.DataFrame(
-        {"time": versions["since"], "kind": "version", "text": [f"Version {int(version)}" for version in versions["version"]]}
-    )
+    lines = pd.DataFrame({"time": spells["since"], "kind": "version", "text": [f"Version {int(version)}" for version in spells["version"]]})
     start = pd.Timestamp(means["time"].min()) if len(means) else None
     lines = lines[lines["time"] > start] if start is not None else lines
     return frame.finish(shade + line + frame.marks(lines, palette, window), palette, 280)
@@ -137,12 +135,12 @@ def labels(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
 
 
 def lines_by_version(rows: pd.DataFrame, palette: Palette, window: Window, serving: int | None, title: str = "log loss per day") -> Any:
-    """One line a version: the serving one in the champion's colour, the others grey."""
+    """One line a spell of a version: those of the serving one in the champion's colour, the others grey."""
     rows = frame.when(rows)
     rows["side"] = ["champion" if version == serving else "earlier" for version in rows["version"]]
     colour = alt.Color("side:N", scale=alt.Scale(domain=["champion", "earlier"], range=[palette.champion, palette.reference]), legend=None)
     base = alt.Chart(rows).encode(
-        x=frame.time_axis(window), y=frame.value_axis("log_loss", title), color=colour, detail="version:N",
+        x=frame.time_axis(window), y=frame.value_axis("log_loss", title), color=colour, detail="spell:N",
         tooltip=[alt.Tooltip("time_text:N", title="day"), "version:O", alt.Tooltip("log_loss:Q", format=".4f"), alt.Tooltip("n:Q", title="labelled", format=",")],
     )  # fmt: skip
     return frame.finish(base.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12)), palette, 200)
@@ -208,16 +206,16 @@ def shift(rows: pd.DataFrame, palette: Palette, window: Window) -> Any:
     )
 
 
-def spans(versions: pd.DataFrame, palette: Palette, window: Window) -> Any:
-    """Versions on the time axis: a thin bar for what each was trained on, a thick one for when it served."""
+def spans(versions: pd.DataFrame, spells: pd.DataFrame, palette: Palette, window: Window) -> Any:
+    """Versions on the time axis: a thin bar for what each was trained on, thick ones for when it served."""
     rows = []
-    found: Any = versions.itertuples()
-    for row in found:
-        name = f"version {row.version}"
-        if pd.notna(row.trained_from) and pd.notna(row.trained_to):
-            rows.append({"name": name, "time": row.trained_from, "until": row.trained_to, "kind": "trained on"})
-        if pd.notna(row.since) and pd.notna(row.until):
-            rows.append({"name": name, "time": row.since, "until": row.until, "kind": "serves" if row.serving else "served"})
+    trained: Any = versions.dropna(subset=["trained_from", "trained_to"]).itertuples()
+    for row in trained:
+        rows.append({"name": f"version {row.version}", "time": row.trained_from, "until": row.trained_to, "kind": "trained on"})
+    served: Any = spells.dropna(subset=["since", "until"]).itertuples()
+    for row in served:
+        kind = "serves" if row.serving else "served"
+        rows.append({"name": f"version {row.version}", "time": row.since, "until": row.until, "kind": kind})
     table = (
         frame.when(pd.DataFrame(rows), "time", "until")
         if rows

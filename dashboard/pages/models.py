@@ -65,15 +65,17 @@ def _spans(desk: Desk) -> None:
     window, trained = desk.window("all"), found.trained_from
     if trained is not None:
         window = replace(window, start=min(window.start, trained))
-    st.altair_chart(time.spans(found.versions, desk.palette, window), theme=None, key="spans")
+    spells = found.spells
+    st.altair_chart(time.spans(found.versions, spells, desk.palette, window), theme=None, key="spans")
     columns = {
-        "version": found.versions["version"],
-        "serves": ["serves" if serving else "" for serving in found.versions["serving"]],
-        "since": [_moment(at) for at in found.versions["since"]],
-        "predictions": ["–" if pd.isna(n) else f"{int(n):,}" for n in found.versions["predictions"]],
-        "log loss while serving": [words.figure(value) for value in pd.to_numeric(found.versions["log_loss"])],
-        "Brier while serving": [words.figure(value) for value in pd.to_numeric(found.versions["brier"])],
-        **{name: found.versions[name].fillna("–") for name in ("by", "commit", "reason") if name in found.versions},
+        "version": spells["version"],
+        "serves": ["serves" if serving else "" for serving in spells["serving"]],
+        "since": [_moment(at) for at in spells["since"]],
+        "until": ["–" if serving else _moment(at) for serving, at in zip(spells["serving"], spells["until"], strict=True)],
+        "predictions": ["–" if pd.isna(n) else f"{int(n):,}" for n in spells["predictions"]],
+        "log loss while serving": [words.figure(value) for value in pd.to_numeric(spells["log_loss"])],
+        "Brier while serving": [words.figure(value) for value in pd.to_numeric(spells["brier"])],
+        **{name: spells[name].fillna("–") for name in ("by", "commit", "reason")},
     }
     st.dataframe(pd.DataFrame(columns), hide_index=True)
 

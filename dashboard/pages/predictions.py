@@ -55,7 +55,7 @@ def _picture(desk: Desk, period: str) -> None:
         ("share of the predictions with that score", desk.palette.current, "band"),
         ("a version takes over", desk.palette.champion, "dash"),
     )
-    st.altair_chart(time.density(found.density, found.means, found.versions, desk.palette, window), theme=None, key="scores")
+    st.altair_chart(time.density(found.density, found.means, found.spells, desk.palette, window), theme=None, key="scores")
 
 
 def _find(desk: Desk) -> None:

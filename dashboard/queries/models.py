@@ -12,16 +12,23 @@ import pandas as pd
 from dashboard import words
 from dashboard.queries.head import latest
 from dashboard.queries.performance import by_version
-from dashboard.queries.window import newest, placed
+from dashboard.queries.window import frame, newest, placed
 from streams.project import Project
+
+SPELL = ["version", "since", "until", "predictions", "log_loss", "brier", "by", "commit", "reason"]
 
 
 @dataclass(frozen=True)
 class Models:
-    """`versions` has version, serving, since, until, predictions, log_loss, brier, observed, predicted, reason, by, commit."""
+    """`versions` has version, trained_from, trained_to, reason, and of all its spells predictions, log_loss, brier, observed, predicted.
+
+    `spells`, in their order, has version, serving, since, until, predictions, log_loss, brier, by, commit, reason; a version that scored nothing
+    (yet) has one without times.
+    """
 
     sentence: str
     versions: pd.DataFrame
+    spells: pd.DataFrame
     serving: int | None
     previous: int | None
     error: str | None
@@ -36,39 +43,58 @@ def models(cursor: duckdb.DuckDBPyConnection, project: Project) -> Models | None
         return None
     live = latest(cursor, "live") or {}
     zone = project.timezone
-    served = cursor.execute("SELECT version, min(hour), max(newest), sum(n)::BIGINT FROM scores GROUP BY version ORDER BY 2").fetchall()
-    quality = {int(row["version"]): row for row in by_version(cursor).to_dict("records")}
     made: dict[int, dict[str, Any]] = {}
-    entry: dict[str, Any]
-    for version, noted, body in cursor.execute(
-        "SELECT version, noted, body FROM deployments WHERE key = 'desired' ORDER BY pos"
+    for version, body in cursor.execute(
+        "SELECT version, body FROM deployments WHERE key = 'desired' AND version IS NOT NULL ORDER BY pos"
     ).fetchall():
-        entry = json.loads(body)
-        if version is not None:
-            made[int(version)] = {
-                "version": int(version), "since": entry.get("effective_from"), "deployed": noted, "reason": entry.get("reason"), "by": entry.get("by"),
-                "commit": str(entry.get("commit") or "")[:10], "sha256": str(entry.get("sha256") or "")[:12],
-            }  # fmt: skip
-    for version, since, until, number in served:
-        entry = made.setdefault(int(version), {"version": int(version)})
-        entry |= {"since": since, "until": until, "predictions": number}
-        if int(version) in quality:
-            found = quality[int(version)]
-            entry |= {name: found[name] for name in ("log_loss", "brier", "observed", "predicted", "labelled")}
+        made[version] = {"version": version, **_wish(body)}
+    for version, number in cursor.execute("SELECT version, sum(n)::BIGINT FROM scores GROUP BY version").fetchall():
+        made.setdefault(version, {"version": version})["predictions"] = number
+    for row in by_version(cursor).to_dict("records"):
+        made.setdefault(int(row["version"]), {}).update({str(name): value for name, value in row.items()})
     _trained(cursor, made, project)
     serving = live.get("version") or desired.get("version")
-    end = newest(cursor)
-    for entry in made.values():
-        entry["serving"] = entry["version"] == serving
-        if entry["serving"] and end is not None:
-            entry["until"] = end
+    spells = _spells(cursor, made, serving)
     versions = pd.DataFrame([made[version] for version in sorted(made)])
-    for column in ("since", "until", "trained_from", "trained_to", "log_loss", "brier", "predictions", "deployed"):
+    for column in ("trained_from", "trained_to", "log_loss", "brier", "predictions"):
         if column not in versions:
             versions[column] = None
+    since = next(iter(spells.loc[spells["serving"], "since"].dropna()), None)
     previous = _previous(cursor, desired.get("version"))
-    return Models(_sentence(serving, previous, live, desired, made, zone), placed(versions, zone, "since", "until", "trained_from", "trained_to", "deployed"),
-                  serving, previous, live.get("error"), desired, min((entry["trained_from"] for entry in made.values() if entry.get("trained_from") is not None), default=None))  # fmt: skip
+    return Models(_sentence(serving, since, previous, live, desired, zone), placed(versions, zone, "trained_from", "trained_to"),
+                  placed(spells, zone, "since", "until"), serving, previous, live.get("error"), desired,
+                  min((entry["trained_from"] for entry in made.values() if entry.get("trained_from") is not None), default=None))  # fmt: skip
+
+
+def _wish(body: str | None) -> dict[str, Any]:
+    """What a desired record says beside its version."""
+    wish = json.loads(body) if body else {}
+    return {"reason": wish.get("reason"), "by": wish.get("by"), "commit": str(wish.get("commit") or "")[:10]}
+
+
+def _spells(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], serving: int | None) -> pd.DataFrame:
+    """Each with the wish that began it, those without times last."""
+    spells = frame(
+        cursor,
+        """SELECT s.version, since, coalesce(until, ?) AS until, n AS predictions, log_loss, brier, body FROM spells s
+           LEFT JOIN (SELECT spell, sum(n)::BIGINT AS n FROM scores_by_spell GROUP BY spell) p ON p.spell = number
+           LEFT JOIN (SELECT spell, sum(log_loss) / nullif(sum(labelled), 0) AS log_loss, sum(brier) / nullif(sum(labelled), 0) AS brier
+                      FROM quality_by_spell GROUP BY spell) q ON q.spell = number
+           ASOF LEFT JOIN (SELECT version, noted, body FROM deployments WHERE key = 'desired') d ON d.version = s.version AND begun >= noted
+           ORDER BY number""",
+        [newest(cursor)],
+    )
+    rows = [{**row, **_wish(row["body"])} for row in spells.to_dict("records")]
+    scored = {row["version"] for row in rows}
+    if rows and rows[-1]["version"] != serving:
+        scored.discard(serving)  # it serves again, and has scored nothing since
+    rows += [
+        {name: entry.get(name) for name in ("version", "reason", "by", "commit")}
+        for entry in made.values()
+        if entry["version"] not in scored
+    ]
+    now = max((place for place, row in enumerate(rows) if row["version"] == serving), default=None)
+    return pd.DataFrame(rows, columns=SPELL).assign(serving=[place == now for place in range(len(rows))])
 
 
 def _trained(cursor: duckdb.DuckDBPyConnection, made: dict[int, dict[str, Any]], project: Project) -> None:
@@ -101,11 +127,10 @@ def _previous(cursor: duckdb.DuckDBPyConnection, wished: int | None) -> int | No
 
 
 def _sentence(
-    serving: int | None, previous: int | None, live: dict[str, Any], desired: dict[str, Any], made: dict[int, dict[str, Any]], zone: str
+    serving: int | None, since: int | None, previous: int | None, live: dict[str, Any], desired: dict[str, Any], zone: str
 ) -> str:
     if serving is None:
         return "No version serves yet."
-    since = made.get(serving, {}).get("since")
     text = f"Version {serving} serves" + (f" since {words.moment(since, zone)}" if since is not None else "")
     state = live.get("state")
     if state == "Synced" and live.get("version") == desired.get("version"):

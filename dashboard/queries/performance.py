@@ -121,8 +121,7 @@ def marks(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
         cursor,
         """SELECT ends AS time, 'alarm' AS kind, coalesce(reason, alarm) AS text FROM checks WHERE alarm IS NOT NULL
            UNION ALL SELECT max(as_of), 'retraining', 'Retraining (' || arg_max(state, pos) || ')' FROM runs GROUP BY run_id
-           UNION ALL SELECT coalesce(CAST(body->>'$.effective_from' AS BIGINT), (SELECT min(newest) FROM (SELECT min(hour) AS newest FROM scores s
-                WHERE s.version = d.version))), 'version', 'Version ' || version FROM deployments d WHERE key = 'desired'""",
+           UNION ALL SELECT since, 'version', 'Version ' || version FROM spells""",
     )
     rows = rows[rows["time"].between(window.start, window.end)]
     return placed(rows.reset_index(drop=True), window.zone, "time")
@@ -158,21 +157,21 @@ def segments(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
 
 
 def by_version(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """The quality each version had while it served."""
+    """The quality each version had while it served, all its spells together."""
     return frame(
         cursor,
         """SELECT version, sum(labelled)::BIGINT AS labelled, sum(log_loss) / nullif(sum(labelled), 0) AS log_loss,
                   sum(brier) / nullif(sum(labelled), 0) AS brier, sum(positive) / nullif(sum(labelled), 0) AS observed,
-                  sum(predicted) / nullif(sum(labelled), 0) AS predicted FROM quality  GROUP BY version ORDER BY version""",
+                  sum(predicted) / nullif(sum(labelled), 0) AS predicted FROM quality GROUP BY version ORDER BY version""",
     )
 
 
 def over_time(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
-    """Log loss per day and version."""
+    """Log loss per day and spell of a version."""
     rows = frame(
         cursor,
-        """SELECT hour // 86400000 * 86400000 AS time, version, sum(labelled)::BIGINT AS n, sum(log_loss) / sum(labelled) AS log_loss
-           FROM quality WHERE hour BETWEEN ? AND ? GROUP BY ALL HAVING sum(labelled) >= 20 ORDER BY ALL""",
+        """SELECT time // 86400000 * 86400000 AS time, spell, version, sum(labelled)::BIGINT AS n, sum(log_loss) / sum(labelled) AS log_loss
+           FROM quality_by_spell WHERE time BETWEEN ? AND ? GROUP BY 1, 2, 3 HAVING sum(labelled) >= 20 ORDER BY ALL""",
         [window.start, window.end],
     )
     return placed(rows, window.zone, "time")

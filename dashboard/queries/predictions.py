@@ -16,17 +16,18 @@ from dashboard.store.rows import BINS
 class Predictions:
     sentence: str
     density: pd.DataFrame  # time, low, high (score), n, share of its time bucket
-    means: pd.DataFrame  # time, version, n, mean, positive
-    versions: pd.DataFrame  # version, since (time), n
+    means: pd.DataFrame  # time, spell, version, n, mean, positive
+    spells: pd.DataFrame  # version, since (time), n
 
 
 def predictions(cursor: duckdb.DuckDBPyConnection, window: Window) -> Predictions | None:
     """None: there is no prediction yet."""
-    versions = frame(
+    spells = frame(
         cursor,
-        "SELECT version, min(hour) AS since, sum(n)::BIGINT AS n FROM scores GROUP BY version ORDER BY since",
+        """SELECT version, since, n FROM spells JOIN (SELECT spell, sum(n)::BIGINT AS n FROM scores_by_spell GROUP BY spell) ON spell = number
+           ORDER BY number""",
     )
-    if versions.empty:
+    if spells.empty:
         return None
     bounds = [window.start, window.end]
     density = frame(
@@ -38,17 +39,17 @@ def predictions(cursor: duckdb.DuckDBPyConnection, window: Window) -> Prediction
     )
     means = frame(
         cursor,
-        f"""SELECT hour // {window.step} * {window.step} AS time, version, sum(n)::BIGINT AS n, sum(score) / sum(n) AS mean,
-                   sum(positive) / sum(n) AS positive FROM scores WHERE hour BETWEEN ? AND ? GROUP BY ALL ORDER BY ALL""",
+        f"""SELECT time // {window.step} * {window.step} AS time, spell, version, sum(n)::BIGINT AS n, sum(score) / sum(n) AS mean,
+                   sum(positive) / sum(n) AS positive FROM scores_by_spell WHERE time BETWEEN ? AND ? GROUP BY 1, 2, 3 ORDER BY ALL""",
         bounds,
     )
-    last = versions.iloc[-1]
+    last = spells.iloc[-1]
     sentence = f"{int(last.n):,} predictions by version {int(last.version)} since {words.day(int(last.since), window.zone)}"
-    if len(versions) > 1:
-        sentence += f", {int(versions.n.sum()):,} by all versions"
+    if len(spells) > 1:
+        sentence += f", {int(spells.n.sum()):,} in all"
     placed(density, window.zone, "time")
     density["until"] = density["time"] + pd.Timedelta(milliseconds=window.step)
-    return Predictions(sentence + ".", density, placed(means, window.zone, "time"), placed(versions, window.zone, "since"))
+    return Predictions(sentence + ".", density, placed(means, window.zone, "time"), placed(spells, window.zone, "since"))
 
 
 def any_row(cursor: duckdb.DuckDBPyConnection) -> bool:

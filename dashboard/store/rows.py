@@ -16,10 +16,11 @@ import duckdb
 import orjson
 import pyarrow as pa
 
+from dashboard.store.tables import HOUR, MEASURES
+
 BINS = 20  # of the score distribution
 KEPT_FEATURE_ROWS = 2000
 KEPT_SAMPLES_MS = 3 * 3_600_000
-CLIP = 1e-15  # of a probability in the log loss
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,21 @@ def put_predictions(cursor: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
     )
     cursor.execute(
         f"""INSERT INTO scores
-            SELECT _time // 3600000 * 3600000, version, greatest(0, least({BINS - 1}, floor(score * {BINS})))::INT, count(*),
+            SELECT _time // {HOUR} * {HOUR}, version, greatest(0, least({BINS - 1}, floor(score * {BINS})))::INT, count(*),
                    count(*) FILTER (prediction), sum(score), max(_time), max(predicted_at)
             FROM batch WHERE score IS NOT NULL AND version IS NOT NULL GROUP BY ALL
             ON CONFLICT DO UPDATE SET n = n + excluded.n, positive = positive + excluded.positive, score = score + excluded.score,
                    newest = greatest(newest, excluded.newest), wall = greatest(wall, excluded.wall)"""
+    )
+    cursor.execute(
+        """INSERT INTO takeovers
+           SELECT part, pos, version,
+                  greatest(time, (SELECT max(p.time) FROM predictions p WHERE p.features_partition = part AND p.features_offset < pos)), wall
+           FROM (SELECT features_partition AS part, features_offset AS pos, version, _time AS time, predicted_at AS wall,
+                        lag(version) OVER (PARTITION BY features_partition ORDER BY features_offset) AS before
+                 FROM batch WHERE score IS NOT NULL AND version IS NOT NULL)
+           LEFT JOIN (SELECT part, arg_max(version, pos) AS last FROM takeovers GROUP BY part) USING (part)
+           WHERE version IS DISTINCT FROM coalesce(before, last)"""
     )
     cursor.unregister("batch")
 
@@ -70,11 +81,9 @@ def put_outcomes(cursor: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
     )
     cursor.execute(
         f"""INSERT INTO quality
-            SELECT hour, version, count(y), count(*) FILTER (state = 'never'), coalesce(sum(y), 0), coalesce(sum(p) FILTER (y IS NOT NULL), 0),
-                   coalesce(-sum(y * ln(p) + (1 - y) * ln(1 - p)), 0), coalesce(sum((p - y) * (p - y)), 0),
-                   max(_time) FILTER (y IS NOT NULL), max(label_time)
-            FROM (SELECT _time // 3600000 * 3600000 AS hour, version, state, label::INT AS y, _time, label_time,
-                         greatest({CLIP}, least(1 - {CLIP}, score)) AS p FROM batch WHERE version IS NOT NULL)
+            SELECT hour, version, sum(labelled), sum(never), sum(positive), sum(predicted), sum(log_loss), sum(brier),
+                   max(_time) FILTER (labelled = 1), max(label_time)
+            FROM (SELECT _time // {HOUR} * {HOUR} AS hour, version, _time, label_time, {MEASURES} FROM batch WHERE version IS NOT NULL)
             GROUP BY ALL
             ON CONFLICT DO UPDATE SET labelled = labelled + excluded.labelled, never = never + excluded.never,
                    positive = positive + excluded.positive, predicted = predicted + excluded.predicted,

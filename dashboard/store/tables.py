@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-LAYOUT = 3  # a store of another layout is thrown away and read anew
+LAYOUT = 4  # a store of another layout is thrown away and read anew
 
-DDL = """
+HOUR = 3_600_000
+CLIP = 1e-15  # of a probability in the log loss
+_P = f"greatest({CLIP}, least(1 - {CLIP}, score))"
+
+# what one outcome adds to the sums of `quality`
+MEASURES = f"""(label IS NOT NULL)::INT AS labelled, (state = 'never')::INT AS never, coalesce(label, false)::INT AS positive,
+    CASE WHEN label IS NULL THEN 0 ELSE {_P} END AS predicted,
+    CASE WHEN label THEN -ln({_P}) WHEN NOT label THEN -ln(1 - {_P}) ELSE 0 END AS log_loss,
+    coalesce(pow({_P} - label::INT, 2), 0) AS brier"""
+
+
+def _by_spell(rollup: str, columns: str, rows: str, measures: str) -> str:
+    """A roll-up by hour, with the spell: rows of an hour in which a version came back are looked at one by one."""
+    back = f"(SELECT since // {HOUR} * {HOUR} FROM spells WHERE since = starts)"
+    return f"""
+CREATE VIEW {rollup}_by_spell AS SELECT number AS spell, sums.* FROM (
+    SELECT hour AS time, version, {columns} FROM {rollup} WHERE hour NOT IN {back}
+    UNION ALL SELECT time, version, {measures} FROM {rows} WHERE score IS NOT NULL AND version IS NOT NULL AND time // {HOUR} * {HOUR} IN {back}
+) sums ASOF JOIN spells ON sums.version = spells.version AND sums.time >= spells.starts;
+"""
+
+
+DDL = f"""
 CREATE TABLE meta (name VARCHAR PRIMARY KEY, value VARCHAR);
 CREATE TABLE positions (topic VARCHAR, part INT, next BIGINT, PRIMARY KEY (topic, part));
 
@@ -25,6 +47,18 @@ CREATE TABLE scores (
     hour BIGINT, version INT, bin INT, n BIGINT, positive BIGINT, score DOUBLE, newest BIGINT, wall BIGINT,
     PRIMARY KEY (hour, version, bin));
 
+
+-- the first row of each partition that another version than before scored; `time` is the greatest event time up to it
+CREATE TABLE takeovers (part INT, pos BIGINT, version INT, time BIGINT, wall BIGINT);
+-- a version that serves again has another spell; rows of a version from `starts` on are of this spell, or of a later one
+CREATE VIEW spells AS
+    SELECT *, lead(since) OVER (ORDER BY number) AS until,
+           CASE WHEN row_number() OVER (PARTITION BY version ORDER BY number) = 1 THEN 0 ELSE since END AS starts
+    FROM (SELECT number, any_value(version) AS version, min(time) AS since, min(wall) AS begun
+          FROM (SELECT *, count(*) FILTER (other) OVER (ORDER BY wall, time, part) AS number
+                FROM (SELECT *, version IS DISTINCT FROM lag(version) OVER (ORDER BY wall, time, part) AS other FROM takeovers))
+          GROUP BY number);
+
 CREATE TABLE outcomes (
     prediction_id VARCHAR, label_key VARCHAR, score DOUBLE, prediction BOOL, version INT, time BIGINT, label BOOL,
     label_time BIGINT, state VARCHAR);
@@ -40,4 +74,6 @@ CREATE TABLE check_features (
     missing DOUBLE, outside DOUBLE, low DOUBLE, middle DOUBLE, high DOUBLE, usual DOUBLE, body VARCHAR);
 CREATE TABLE runs (run_id VARCHAR, state VARCHAR, noted BIGINT, as_of BIGINT, version INT, body VARCHAR, part INT, pos BIGINT);
 CREATE TABLE deployments (key VARCHAR, version INT, noted BIGINT, body VARCHAR, part INT, pos BIGINT);
+{_by_spell("scores", "n, positive, score", "predictions", "1, prediction::INT, score")}
+{_by_spell("quality", "labelled, never, positive, predicted, log_loss, brier", "outcomes", MEASURES)}
 """

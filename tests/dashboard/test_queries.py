@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from dashboard.queries import drift, head, live, models, performance
+from dashboard.queries import drift, head, live, models, performance, predictions
 from dashboard.queries.window import window
 from dashboard.store.store import Store
+from streams.drift.performance import log_loss
 from tests.dashboard import world
 
 NOW = 1_790_000_000_000
@@ -30,7 +34,7 @@ def deployed(store: Store, *wished: int, live: int) -> models.Models:
         ("desired", {"role": "desired", "model": "flights", "version": version}, n) for n, version in enumerate(wished)
     ]
     records.append(("live", {"role": "live", "model": "flights", "version": live, "state": "Synced"}, len(records)))
-    store.write({"deployments": world.facts(records)})
+    store.write({"deployments": world.facts(records, start=100)})
     found = models.models(store.cursor(), world.project(store.path.parents[2]))
     assert found is not None
     return found
@@ -49,6 +53,60 @@ def test_a_rollback_goes_back_from_what_is_wished(store: Store) -> None:
 )
 def test_in_sync_is_said_of_the_wished_version_alone(store: Store, live: int, said: str) -> None:
     assert deployed(store, 1, 2, live=live).sentence == said
+
+
+def test_a_version_that_serves_again_has_another_spell(store: Store) -> None:
+    """Version 2 takes over at 12:20 and is rolled back at 12:40: within one hour version 1 serves, and serves again."""
+    hour = world.START + 12 * world.HOUR
+    made = world.predictions(6000, 1, version_from={hour + 20 * 60_000: 2, hour + 40 * 60_000: 1})
+    outcomes = world.outcomes(made)
+    time, version = made["_time"].to_numpy(), made["version"].to_numpy()
+    takeovers = [0, *(np.flatnonzero(np.diff(version)) + 1).tolist()]
+    number = np.searchsorted(takeovers, np.arange(6000), side="right") - 1
+    elsewhere = (np.arange(6000) % 7 == 0) & (version == 1)  # a partition that has no row of version 2
+    made = made.set_column(made.column_names.index("features_partition"), "features_partition", pa.array(elsewhere, pa.int32()))
+    for table in (made.filter(elsewhere)[:500], made.filter(~elsewhere), made.filter(elsewhere)[500:]):
+        store.write(tables={("predictions", 0): table})
+    store.write(tables={("outcomes", 0): outcomes})
+    wishes: list[tuple[str | None, dict[str, Any], int]] = [
+        ("desired", {"role": "desired", "version": wished, "reason": reason, "at": made["predicted_at"][place].as_py()}, 0)
+        for place, wished, reason in zip(takeovers, (1, 2, 1), ("first", "better", "worse"), strict=True)
+    ]
+    store.write({"deployments": world.facts([*wishes, ("live", {"role": "live", "version": 1, "state": "Synced"}, 0)])})
+    shown = window(store.cursor(), "7d", "UTC")
+    since = [pd.Timestamp(int(time[place]), unit="ms") for place in takeovers]
+    counts = np.bincount(number).tolist()
+
+    found = models.models(store.cursor(), replace(world.project(store.path.parents[2]), timezone="UTC"))
+    assert found is not None and found.sentence == "Version 1 serves since 1 Apr 12:40, in sync; version 2 is one click away."
+    spells = found.spells
+    assert spells["version"].tolist() == [1, 2, 1]
+    assert spells["serving"].tolist() == [False, False, True]
+    assert spells["since"].tolist() == since
+    assert spells["until"].tolist() == [*since[1:], pd.Timestamp(shown.end, unit="ms")]
+    assert spells["predictions"].tolist() == counts
+    assert spells["reason"].tolist() == ["first", "better", "worse"]
+    label, score = outcomes["label"].to_pandas(), outcomes["score"].to_numpy()
+    for n, row in enumerate(spells.to_dict("records")):
+        mine = (number == n) & label.notna().to_numpy()
+        truth = label[mine].to_numpy().astype(bool)
+        assert row["log_loss"] == pytest.approx(log_loss(score[mine], truth).mean())
+        assert row["brier"] == pytest.approx(((score[mine] - truth) ** 2).mean())
+
+    said = predictions.predictions(store.cursor(), shown)
+    assert said is not None and said.sentence == f"{counts[2]:,} predictions by version 1 since 1 April, 6,000 in all."
+    assert said.spells["since"].tolist() == since
+    assert said.means.groupby("spell")["n"].sum().tolist() == counts
+    marks = performance.marks(store.cursor(), shown).sort_values("time")
+    assert marks["time"].tolist() == since
+    assert marks["text"].tolist() == ["Version 1", "Version 2", "Version 1"]
+    assert performance.over_time(store.cursor(), shown)["version"].tolist() == [1, 2, 1]
+
+    again = deployed(store, 2, live=2)  # and has scored nothing yet
+    assert again.sentence == "Version 2 serves, in sync; version 1 is one click away."
+    assert again.spells["version"].tolist() == [1, 2, 1, 2]
+    assert again.spells["serving"].tolist() == [False, False, False, True]
+    assert again.spells["since"].isna().tolist() == [False, False, False, True]
 
 
 def commit(step: str, at: int, rows: int, *ranges: tuple[str, int, int]) -> tuple[str | None, dict[str, Any], int]:

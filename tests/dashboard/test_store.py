@@ -189,7 +189,7 @@ def test_a_million_predictions_answer_at_once(tmp_path: Path) -> None:
     begun = time.perf_counter()
     found = predictions.predictions(opened.cursor(), window(opened.cursor(), "all", "UTC"))
     took = time.perf_counter() - begun
-    assert found is not None and found.versions["n"].sum() == 1_000_000
+    assert found is not None and found.spells["n"].sum() == 1_000_000
     assert took < 1.0
     opened.close()
 
