@@ -22,11 +22,12 @@ except (DriftlineError, OSError) as error:
     parts.failure("This project cannot be shown", str(error), "Start the dashboard with: driftline up FOLDER")
     st.stop()
 
-pages = [
-    st.Page(functools.partial(page.show, opened), title=page.TITLE, url_path=page.NAME, default=place == 0)
-    for place, page in enumerate(PAGES)
-]
-chosen = st.navigation(pages, position="top")
+first, *others = PAGES
+home = st.Page(functools.partial(first.show, opened), title=first.TITLE, url_path="", default=True)
+pages = [home, *(st.Page(functools.partial(page.show, opened), title=page.TITLE, url_path=page.NAME) for page in others)]
+# Streamlit gives the first page the empty path alone: whoever names it is led there
+named = st.Page(lambda: st.switch_page(home, query_params=st.query_params), title=first.TITLE, url_path=first.NAME, visibility="hidden")
+chosen = st.navigation([*pages, named], position="top")
 st.session_state["pages"] = dict(zip((page.NAME for page in PAGES), pages, strict=True))
 parts.head_line(opened, chosen.title)
 if opened.reader.ready or opened.reader.trouble or not opened.reader.running:

@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PAGES = ("", "features", "predictions", "labels", "drift", "retraining", "models")
+PAGES = ("live", "features", "predictions", "labels", "drift", "retraining", "models")
 PATIENCE = 240_000  # ms; the machine that tests may be busy
 
 
@@ -121,6 +121,7 @@ class Visitor:
     def picture(self, name: str) -> None:
         """Keep a screenshot of the whole page; nothing may be wider than the screen, and nothing may have failed."""
         expect(self.page.get_by_test_id("stException")).to_have_count(0)
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
         main = "document.querySelector('[data-testid=stMain]')"
         assert not self.page.evaluate(f"{main}.scrollWidth > {main}.clientWidth"), f"{name} is wider than {self.width} pixels"
         self.page.set_viewport_size(
@@ -172,7 +173,7 @@ def test_from_drift_to_a_better_model(running: Shop, chromium: Browser) -> None:
     for name in PAGES:
         for one in (visitor, in_the_dark):
             one.open(name)
-            one.picture(name or "live")
+            one.picture(name)
     assert not visitor.foreign and not in_the_dark.foreign
     visitor.context.close()
     in_the_dark.context.close()
