@@ -124,7 +124,7 @@ def status(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
     if answer.processes:
         show_table(
             [
-                {"process": one.name, "state": one.state, "pid": one.pid or None, "restarts": one.restarts, "last_error": one.last_error}
+                {"process": one.name, "state": one.state, "pid": str(one.pid or ""), "restarts": one.restarts, "last_error": one.last_error}
                 for one in answer.processes
             ],
             "",
@@ -132,7 +132,7 @@ def status(project: ProjectArgument = ".", as_json: JsonOption = False) -> None:
     if answer.steps and answer.running:
         show_table([_step_row(one) for one in answer.steps], "")
     if answer.topics:
-        show_table([{"topic": one.name, "partitions": one.partitions, "records": one.records} for one in answer.topics], "")
+        show_table([{"topic": one.name, "partitions": one.partitions, "offsets": one.offsets} for one in answer.topics], "")
     for alarm in answer.alarms[-5:]:
         typer.echo(f"alarm at {at_text(alarm['end'])}, {alarm['kind']}: {alarm['reason']}")
     for one in answer.runs:

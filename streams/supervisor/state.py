@@ -23,6 +23,8 @@ class UpState:
     url: str | None
     ready: bool
     children: tuple[ChildState, ...]
+    broker_restarts: int = 0
+    broker_error: str | None = None  # why it could not be started again
 
     @property
     def alive(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from connectors.broker import EmbeddedBroker
 from connectors.kafka.admin import topics as list_topics
 from connectors.kafka.consumer import ColumnarConsumer
+from streams.errors import BrokerError
 from streams.project import TOPICS, Project
 from streams.supervisor.child import lives
 from streams.supervisor.state import read_state
@@ -17,6 +18,7 @@ from streams.supervisor.topic_tail import tail
 from streams.worker.status import read_statuses
 
 STALE_MS = 10_000
+PATIENCE_MS = 3_000  # with a broker that does not answer
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,20 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class TopicStatus:
-    """`records` counts offsets: commit markers are among them."""
+    """`offsets` are those between its beginning and its end: a record each, and each mark of a transaction."""
 
     name: str
     partitions: int
-    records: int
+    offsets: int
 
 
 @dataclass(frozen=True)
 class Status:
+    """With `trouble`, topics, live, desired, alarms and runs are not known, and the steps are as they last said."""
+
     project: str
     running: bool
+    trouble: str | None  # why the broker could not be asked
     bootstrap: str | None
     url: str | None
     processes: tuple[ProcessStatus, ...]
@@ -70,7 +75,9 @@ class Status:
     def sentence(self) -> str:
         """How it is, in one sentence."""
         if not self.running:
-            return f"{self.project} does not run. Start it with: driftline up"
+            return f"{self.project} does not run. Start it with: driftline up" + (f"\n{self.trouble}" if self.trouble else "")
+        if self.trouble:
+            return f"{self.project}: {self.trouble}"
         rate = sum(step.rows_per_second for step in self.steps if step.step == "features")
         waiting = sum(step.lag for step in self.steps)
         troubled = [one.name for one in self.processes if one.state != "running" and one.state != "ended"]
@@ -86,35 +93,50 @@ class Status:
 
 
 def read_status(project: Project) -> Status:
-    """Raises BrokerError when the broker is said to run and does not answer."""
+    """How it is; what needs the broker is left out where that does not answer."""
     state = read_state(project)
-    up = state is not None and state.alive
-    processes = []
-    if state is not None and up:
-        processes = [
-            ProcessStatus(
-                one.name,
-                one.state if one.state != "running" or lives(one.pid, one.created) else "gone",
-                one.pid,
-                one.restarts,
-                one.last_error,
-            )
-            for one in state.children
-        ]
+    if state is not None and not state.alive:
+        state = None
     bootstrap: str | None = None
+    trouble: str | None = None
+    processes = []
     if project.embedded:
-        broker = EmbeddedBroker(project.state_dir).running()
-        if broker is not None:
-            bootstrap = broker.bootstrap
-            processes.insert(0, ProcessStatus("broker", "running", broker.pid, 0))
+        broker = EmbeddedBroker(project.state_dir)
+        running = broker.running()
+        bootstrap = running.bootstrap if running else None
+        if running is not None or state is not None:
+            restarts, error = (state.broker_restarts, state.broker_error) if state else (0, None)
+            processes.append(ProcessStatus("broker", "running" if running else "gone", running.pid if running else 0, restarts, error))
+        if running is None and state is not None:
+            trouble = f"The broker has ended, and starts again. Its log: {broker.log}"
     else:
         bootstrap = project.bootstrap()
-    found = _from_broker(project) if bootstrap else _Found()
+    processes += [
+        ProcessStatus(
+            one.name,
+            one.state if one.state != "running" or lives(one.pid, one.created) else "gone",
+            one.pid,
+            one.restarts,
+            one.last_error,
+        )
+        for one in (state.children if state else ())
+    ]
+    found = _Found()
+    if bootstrap is not None:
+        try:
+            found = _from_broker(project)
+        except BrokerError as error:
+            trouble = (
+                f"The broker at {bootstrap} gives no answer within {PATIENCE_MS // 1000} s. Its log: {broker.log}"
+                if project.embedded
+                else error.message
+            )
     return Status(
         project=project.name,
-        running=up,
+        running=state is not None,
+        trouble=trouble,
         bootstrap=bootstrap,
-        url=state.url if state is not None and up else None,
+        url=state.url if state else None,
         processes=tuple(processes),
         steps=tuple(_steps(project)),
         topics=found.topics,
@@ -135,7 +157,7 @@ class _Found:
 
 
 def _from_broker(project: Project) -> _Found:
-    settings = project.kafka()
+    settings = {**project.kafka(), "bootstrap_timeout_ms": PATIENCE_MS}
     there = list_topics(settings, f"{project.prefix or project.name}.")
     names = [project.topic(name) for name in (*project.sources, *TOPICS) if project.topic(name) in there]
     with ColumnarConsumer(settings) as consumer:

@@ -37,6 +37,8 @@ class Supervisor:
         self._say = say
         self._stopping = False
         self._broker = EmbeddedBroker(project.state_dir) if project.embedded else None
+        self._broker_restarts = 0
+        self._broker_error: str | None = None
         self._bootstrap = ""
         self._port = 0
         self._started = time.time()
@@ -104,7 +106,7 @@ class Supervisor:
                 if news:
                     self._say(news)
                     written = 0.0
-            self._watch_broker()
+            self._watch_broker(announced)
             if not announced and all(child.listens(self._port) for child in self._children if child.name == "dashboard"):
                 announced = True
                 written = 0.0
@@ -114,13 +116,17 @@ class Supervisor:
                 written = time.monotonic()
             time.sleep(0.2)
 
-    def _watch_broker(self) -> None:
+    def _watch_broker(self, announced: bool) -> None:
         if self._broker is None or self._broker.running() is not None:
             return
         self._say("broker: it ended, and starts again")
+        self._broker_restarts += 1
+        self._write(ready=announced)  # the start takes a while
         try:
             self._broker.start()
+            self._broker_error = None
         except DriftlineError as error:
+            self._broker_error = error.message
             self._say(f"broker: {error.message}")
             time.sleep(1)
 
@@ -174,7 +180,20 @@ class Supervisor:
     def _write(self, ready: bool) -> None:
         me = psutil.Process()
         children = tuple(child.snapshot() for child in self._children)
-        write_state(self.project, UpState(me.pid, me.create_time(), self._started, self._bootstrap, self.url, ready, children))
+        write_state(
+            self.project,
+            UpState(
+                me.pid,
+                me.create_time(),
+                self._started,
+                self._bootstrap,
+                self.url,
+                ready,
+                children,
+                self._broker_restarts,
+                self._broker_error,
+            ),
+        )
 
 
 def free_port(host: str, first: int) -> int:

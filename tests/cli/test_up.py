@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
     assert [child.name for child in state_of(shop).children if child.name.startswith("replay")], "it goes on with the replay"
 
     os.kill(broker.pid, signal.SIGKILL)
+    until(lambda: state_of(shop).broker_restarts == 1)
     until(lambda: EmbeddedBroker(shop / ".driftline").running() not in (None, broker) and answers(broker.port))
     until(lambda: len(rows_of(shop, "features")) >= 3000, 300)
     rows = rows_of(shop, "features")
@@ -111,6 +113,8 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
 
     status = answer("status", str(shop))
     assert status["running"] is True
+    assert status["trouble"] is None
+    assert status["processes"][0]["restarts"] == 1, "of the broker"
     assert {topic["name"] for topic in status["topics"]} >= {"shop.payments", "shop.features", "shop.runs"}
     assert driftline("status", str(shop)).stdout.startswith("shop: ")
     pids = [
@@ -121,6 +125,23 @@ def test_kills_of_anything_lose_and_double_nothing(shop: Path) -> None:
     stopped = answer("down", str(shop))["stopped"]
     assert {"features", "predictions", "loop", "supervisor", "broker"} <= set(stopped)
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+@pytest.mark.timeout(300)
+def test_what_is_known_without_the_broker_is_said(shop: Path) -> None:
+    answer("up", str(shop), "--detach", "--no-dashboard")
+    broker = EmbeddedBroker(shop / ".driftline").running()
+    assert broker is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    status = answer("status", str(shop))
+    assert time.monotonic() - begun < 20, "a broker that gives no answer is given up soon"
+    os.kill(broker.pid, signal.SIGCONT)
+    log = shop / ".driftline" / "logs" / "broker.log"
+    assert status["trouble"] == f"The broker at {broker.bootstrap} gives no answer within 3 s. Its log: {log}"
+    assert status["topics"] == []
+    pids = {child.name: child.pid for child in state_of(shop).children}
+    assert {one["name"]: one["pid"] for one in status["processes"]} == {"broker": broker.pid, **pids}
 
 
 def test_a_child_starts_again_with_a_growing_pause_and_says_why(tmp_path: Path) -> None:
