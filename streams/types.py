@@ -70,6 +70,10 @@ class Batch:
     def rows(self) -> int:
         return sum(len(places) for places in self.order.values())
 
+    def counts(self, topics: Mapping[str, str]) -> dict[str, int]:
+        """Rows by topic; `topics` has the topic of each input."""
+        return {topics[name]: len(places) for name, places in self.order.items() if len(places)}
+
 
 @dataclass(frozen=True)
 class Output:

@@ -35,7 +35,7 @@ def head(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> Head:
     live = latest(cursor, "live")
     desired = latest(cursor, "desired")
     row = cursor.execute(
-        "SELECT (SELECT max(newest) FROM scores), (SELECT max(ends) FROM checks), (SELECT max(wall) FROM scores), (SELECT noted FROM taken WHERE step = 'features')"
+        "SELECT (SELECT max(newest) FROM scores), (SELECT max(ends) FROM checks), (SELECT max(wall) FROM scores), (SELECT max(noted) FROM taken WHERE step = 'features')"
     ).fetchone()
     newest, checked, scored, committed = row if row else (None, None, None, None)
     arrived = max((at for at in (scored, committed) if at is not None), default=None)

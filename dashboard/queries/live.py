@@ -17,6 +17,7 @@ from streams.worker.status import read_statuses
 
 WAY = ("features", "predictions", "labels", "drift", "retraining", "promotion")
 RECENT_MS = 60_000
+SHORT = "regexp_replace(topic, '^.*\\.', '')"  # of a topic's name
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
         waiting[read.step] += read.waiting
     newest = cursor.execute("SELECT max(noted) FROM commits").fetchone()
     until = min(now, newest[0] + 5_000) if newest and newest[0] is not None else now
-    seen = {
-        step: (n, first)
-        for step, n, first in cursor.execute(
-            "SELECT step, sum(n), min(noted) FROM commits WHERE noted > ? GROUP BY step", [now - RECENT_MS]
+    rates = {
+        (step, topic): n / max(1.0, min(RECENT_MS, now - first) / 1000)
+        for step, topic, n, first in cursor.execute(
+            f"SELECT step, {SHORT}, sum(n), min(min(noted)) OVER (PARTITION BY step) FROM commits WHERE noted > ? GROUP BY step, topic",
+            [now - RECENT_MS],
         ).fetchall()
     }
     # commits are kept for some hours only: a step may have been silent for longer
-    taken = {step: (n, last) for step, n, last in cursor.execute("SELECT step, n, noted FROM taken").fetchall()}
+    taken = {(step, topic): n for step, topic, n in cursor.execute(f"SELECT step, {SHORT}, n FROM taken").fetchall()}
+    newest_of = dict(cursor.execute("SELECT step, max(noted) FROM taken GROUP BY step").fetchall())
     totals = dict(
         cursor.execute(
             """SELECT 'predictions', sum(n) FROM scores UNION ALL SELECT 'labels', sum(labelled + never) FROM quality
@@ -63,42 +66,37 @@ def live(cursor: duckdb.DuckDBPyConnection, sources: list[str], now: int | None 
                UNION ALL SELECT 'promotion', count(DISTINCT version) FROM deployments WHERE key = 'desired'"""
         ).fetchall()
     )
-    totals["features"], _ = taken.get("features", (0, None))
+    totals["features"] = sum(n for (step, _), n in taken.items() if step == "features")
     stages = []
     for name in WAY:
-        n, first = seen.get(name, (None, None))
-        _, last = taken.get(name, (0, None))
-        rate = (n or 0) / max(1.0, min(RECENT_MS, now - (first or now)) / 1000) if n else 0.0
+        rate = sum(rate for (step, _), rate in rates.items() if step == name)
+        last = newest_of.get(name)
         stages.append(Stage(name, rate, waiting.get(name), None if last is None else now - last, int(totals.get(name) or 0)))
-    rows = {stage.name: (stage.rate, taken.get(stage.name, (0, None))[0]) for stage in stages}
-    stages.insert(0, _events(cursor, sources, ends, reads, rows, now))
+    stages.insert(0, _events(cursor, sources, ends, reads, rates, taken, now))
     letters = _recent(cursor, "dead_letters", now)
-    rates = frame(
+    drawn = frame(
         cursor,
         """SELECT s.step, b.slot AS noted, coalesce(sum(c.n), 0) / 15.0 AS rate
            FROM (SELECT unnest(range(0, 40)) AS slot) b CROSS JOIN (SELECT DISTINCT step FROM commits) s
            LEFT JOIN commits c ON c.step = s.step AND (c.noted - ?) // 15000 = b.slot GROUP BY ALL ORDER BY ALL""",
         [until - 10 * 60_000],
     )
-    return Live(_sentence(stages, letters), stages, rates, letters, _recent(cursor, "late", now))
+    return Live(_sentence(stages, letters), stages, drawn, letters, _recent(cursor, "late", now))
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What a step has read of a topic: `span` offsets up to now; `waiting` records are behind them."""
+    """A topic that a step reads, and the records there that it has not read yet."""
 
     step: str
     topic: str
-    span: int
     waiting: int
 
 
 def _reads(cursor: duckdb.DuckDBPyConnection, ends: dict[str, int]) -> list[_Read]:
-    found = cursor.execute(
-        """SELECT step, regexp_replace(topic, '^.*\\.', ''), sum(span)::BIGINT, sum(next)::BIGINT, count(*) FROM reached GROUP BY ALL"""
-    ).fetchall()
+    found = cursor.execute(f"SELECT step, {SHORT}, sum(next)::BIGINT, count(*) FROM reached GROUP BY ALL").fetchall()
     # a topic written in transactions ends with a mark that is no record
-    return [_Read(step, topic, span, max(0, ends.get(topic, 0) - reached - marks)) for step, topic, span, reached, marks in found]
+    return [_Read(step, topic, max(0, ends.get(topic, 0) - reached - marks)) for step, topic, reached, marks in found]
 
 
 def _events(
@@ -106,30 +104,28 @@ def _events(
     sources: list[str],
     ends: dict[str, int],
     reads: list[_Read],
-    rows: dict[str, tuple[float, int]],
+    rates: dict[tuple[str, str], float],
+    taken: dict[tuple[str, str], int],
     now: int,
 ) -> Stage:
     """Counted by the steps that read the sources, as offsets count the marks of transactions too; those that wait, by offsets.
 
-    `rows` has what each step takes in a second, and what it took in all.
+    `rates` and `taken` have the rows that a step takes of a topic in a second, and took in all.
     """
-    rate, total = 0.0, 0.0
+    rate, total = 0.0, 0
     unread = set(sources)
-    for step in WAY:
-        mine = [read for read in reads if read.step == step and read.topic in unread]
-        if mine:
-            # a commit counts its rows together: where a step reads other topics too, offsets say which share is ours
-            share = sum(read.span for read in mine) / max(1, sum(read.span for read in reads if read.step == step))
-            rate += share * rows[step][0]
-            total += share * rows[step][1] + sum(read.waiting for read in mine)
-            unread -= {read.topic for read in mine}
+    for read in sorted((read for read in reads if read.topic in unread), key=lambda read: WAY.index(read.step)):
+        if read.topic in unread:
+            rate += rates.get((read.step, read.topic), 0.0)
+            total += taken.get((read.step, read.topic), 0) + read.waiting
+            unread.remove(read.topic)
     grew = cursor.execute(
         f"""SELECT max(noted) FROM (SELECT noted, n > lag(n) OVER (PARTITION BY topic ORDER BY noted) AS grew FROM ends
             WHERE topic IN ({", ".join("?" * len(sources))})) WHERE grew""",
         sources,
     ).fetchone()
     idle = now - grew[0] if grew and grew[0] is not None else None
-    return Stage("events", rate, None, idle, round(total) + sum(ends.get(source, 0) for source in unread))
+    return Stage("events", rate, None, idle, total + sum(ends.get(source, 0) for source in unread))
 
 
 def _recent(cursor: duckdb.DuckDBPyConnection, table: str, now: int) -> int:

@@ -7,7 +7,6 @@ Roll-ups are added to in the same transaction, so that a page never sums over a 
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -200,31 +199,27 @@ def put_deployments(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) ->
 
 
 def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:
-    """Only the newest commits are kept; what a step took in all is counted beside them: its rows and when the newest came, and of each partition the offsets."""
+    """Only the newest commits are kept; beside them, of each topic how many rows a step took in all and when the newest, and the offsets reached."""
     commits = []
-    taken: dict[str, tuple[str, int, int]] = {}
-    spans: Counter[tuple[str, str, int]] = Counter()
-    reached: dict[tuple[str, str, int], tuple[str, str, int, int, int, int]] = {}
+    taken: dict[tuple[str, str], tuple[str, str, int, int]] = {}
+    reached: dict[tuple[str, str, int], tuple[str, str, int, int, int]] = {}
     for fact in facts:
         commit = fact.value
         if commit is None:
             continue
         step, noted = str(commit.get("step", fact.key)), commit.get("at") or fact.at
-        for topic, part, start, end in commit.get("ranges") or ():
-            spans[step, topic, part] += end - start
-            reached[step, topic, part] = (step, topic, part, end, noted, spans[step, topic, part])
-        rows = commit.get("rows") or 0
-        commits.append((noted, step, rows))
-        if rows:
-            _, before, newest = taken.get(step, (step, 0, noted))
-            taken[step] = (step, before + rows, max(newest, noted))
+        for topic, part, _, end in commit.get("ranges") or ():
+            reached[step, topic, part] = (step, topic, part, end, noted)
+        # a commit without rows is one too
+        for topic, rows in (commit.get("taken") or {"": commit.get("rows") or 0}).items():
+            commits.append((noted, step, topic, rows))
+            if rows:
+                _, _, before, newest = taken.get((step, topic), (step, topic, 0, noted))
+                taken[step, topic] = (step, topic, before + rows, max(newest, noted))
     _insert(cursor, "commits", commits)
     _insert(cursor, "taken", list(taken.values()), "ON CONFLICT DO UPDATE SET n = n + excluded.n, noted = greatest(noted, excluded.noted)")
     _insert(
-        cursor,
-        "reached",
-        list(reached.values()),
-        "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted, span = span + excluded.span",
+        cursor, "reached", list(reached.values()), "ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next), noted = excluded.noted"
     )
     cursor.execute("DELETE FROM commits WHERE noted < (SELECT max(noted) FROM commits) - ?", [KEPT_SAMPLES_MS])
 

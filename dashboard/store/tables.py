@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LAYOUT = 4  # a store of another layout is thrown away and read anew
+LAYOUT = 5  # a store of another layout is thrown away and read anew
 
 HOUR = 3_600_000
 CLIP = 1e-15  # of a probability in the log loss
@@ -31,9 +31,9 @@ CREATE TABLE meta (name VARCHAR PRIMARY KEY, value VARCHAR);
 CREATE TABLE positions (topic VARCHAR, part INT, next BIGINT, PRIMARY KEY (topic, part));
 
 CREATE TABLE ends (noted BIGINT, topic VARCHAR, n BIGINT);
-CREATE TABLE commits (noted BIGINT, step VARCHAR, n BIGINT);
-CREATE TABLE taken (step VARCHAR PRIMARY KEY, n BIGINT, noted BIGINT);
-CREATE TABLE reached (step VARCHAR, topic VARCHAR, part INT, next BIGINT, noted BIGINT, span BIGINT, PRIMARY KEY (step, topic, part));
+CREATE TABLE commits (noted BIGINT, step VARCHAR, topic VARCHAR, n BIGINT);
+CREATE TABLE taken (step VARCHAR, topic VARCHAR, n BIGINT, noted BIGINT, PRIMARY KEY (step, topic));
+CREATE TABLE reached (step VARCHAR, topic VARCHAR, part INT, next BIGINT, noted BIGINT, PRIMARY KEY (step, topic, part));
 
 CREATE TABLE dead_letters (part INT, pos BIGINT, noted BIGINT, source VARCHAR, reason VARCHAR, value VARCHAR);
 CREATE TABLE late (part INT, pos BIGINT, noted BIGINT, place VARCHAR, time BIGINT, behind_ms BIGINT, missed VARCHAR);

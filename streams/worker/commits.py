@@ -18,7 +18,7 @@ from streams.worker.merge import Frontier, Place, Progress
 
 @dataclass(frozen=True)
 class Commit:
-    """Commit `number` of a step: the offset ranges it read, and the frontier it took all waiting rows up to.
+    """Commit `number` of a step: the offset ranges it read, the frontier it took all waiting rows up to, and how many of each topic.
 
     `progress` is where the partitions stand that moved; empty where the group's offsets alone say so, as at least once, where a record
     may be written whose rows are lost. `disordered` says that it must not be replayed together with the one before. `idle` names the partitions it did not wait for,
@@ -30,13 +30,17 @@ class Commit:
     number: int
     ranges: tuple[OffsetRange, ...]
     frontier: Frontier
-    rows: int = 0
+    taken: Mapping[str, int] = field(default_factory=dict)
     disordered: bool = False
     idle: tuple[Part, ...] = ()
     ahead: tuple[tuple[str, int, int], ...] = ()
     at: int = 0
     mark: int | None = None
     progress: Mapping[Part, Progress] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.taken.values())
 
     def to_json(self) -> str:
         return json.dumps(
@@ -46,6 +50,7 @@ class Commit:
                 "ranges": [[one.topic, one.partition, one.start, one.end] for one in self.ranges],
                 "frontier": [self.frontier.others, self.frontier.driving],
                 "rows": self.rows,
+                "taken": self.taken,
                 "disordered": self.disordered,
                 "idle": self.idle,
                 "ahead": self.ahead,
@@ -65,7 +70,7 @@ class Commit:
             found["n"],
             tuple(OffsetRange(*one) for one in found["ranges"]),
             Frontier(others, driving),
-            found["rows"],
+            found.get("taken", {}),
             found["disordered"],
             tuple((topic, partition) for topic, partition in found["idle"]),
             tuple((topic, partition, offset) for topic, partition, offset in found["ahead"]),

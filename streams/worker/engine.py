@@ -319,7 +319,7 @@ class Worker:
             self._standing.number,
             tuple(OffsetRange(*part, before[part].read, one.read) for part, one in carried.items() if one.read > before[part].read),
             self._standing.frontier,
-            rows=taken.batch.rows if taken is not None else 0,
+            taken=taken.batch.counts(self._topics) if taken is not None else {},
             disordered=taken is not None and taken.disordered,
             idle=tuple(sorted(self._part(slot) for slot in idle)),
             ahead=tuple(self._ahead),

@@ -109,9 +109,10 @@ def test_a_version_that_serves_again_has_another_spell(store: Store) -> None:
     assert again.spells["since"].isna().tolist() == [False, False, False, True]
 
 
-def commit(step: str, at: int, rows: int, *ranges: tuple[str, int, int]) -> tuple[str | None, dict[str, Any], int]:
-    """A commit of a step; `ranges` are topic, first and next offset."""
-    return step, {"step": step, "ranges": [[f"flights.{topic}", 0, start, end] for topic, start, end in ranges], "rows": rows, "at": at}, at
+def commit(step: str, at: int, *read: tuple[str, int, int, int]) -> tuple[str | None, dict[str, Any], int]:
+    """A commit of a step; `read` are topic, first and next offset, rows."""
+    ranges = [[f"flights.{topic}", 0, start, end] for topic, start, end, _ in read]
+    return step, {"step": step, "ranges": ranges, "taken": {f"flights.{topic}": rows for topic, _, _, rows in read if rows}, "at": at}, at
 
 
 def stages(store: Store) -> dict[str, live.Stage]:
@@ -119,14 +120,14 @@ def stages(store: Store) -> dict[str, live.Stage]:
 
 
 def test_events_are_counted_without_the_marks_of_transactions(store: Store) -> None:
-    """Each event of a slow topic comes with 29 records that are none: marks of transactions, and of event time."""
+    """Each event of a slow topic comes with 29 records that are none: marks of transactions, and of event time; predictions with more."""
     for first, at in ((0, NOW - 5 * world.HOUR), (50, NOW - 490_000)):  # the commits of the first are no longer kept
         made = []
         for n in range(first, first + 50):
             noted = at + (n - first) * 10_000
-            made.append(commit("features", noted, 1, ("flights", 30 * n, 30 * n + 30)))
-            made.append(commit("labels", noted, 2, ("predictions", 30 * n, 30 * n + 30), ("arrivals", 30 * n, 30 * n + 30)))
-        store.write({"commits": world.facts(made)}, ends={"flights": 3000, "arrivals": 3000, "predictions": 3000, "features": 3000})
+            made.append(commit("features", noted, ("flights", 30 * n, 30 * n + 30, 1)))
+            made.append(commit("labels", noted, ("predictions", 70 * n, 70 * n + 70, 3), ("arrivals", 30 * n, 30 * n + 30, 1)))
+        store.write({"commits": world.facts(made)}, ends={"flights": 3000, "arrivals": 3000, "predictions": 7000, "features": 3000})
     found = stages(store)
     assert (found["events"].total, found["features"].total) == (200, 100)
     assert found["features"].rate == pytest.approx(6 / 50)
@@ -134,12 +135,12 @@ def test_events_are_counted_without_the_marks_of_transactions(store: Store) -> N
 
 
 def test_events_that_no_step_has_taken_yet_have_come_in(store: Store) -> None:
-    store.write({"commits": world.facts([commit("features", NOW, 10, ("flights", 0, 11))])}, ends={"flights": 16, "arrivals": 7})
+    store.write({"commits": world.facts([commit("features", NOW, ("flights", 0, 11, 10))])}, ends={"flights": 16, "arrivals": 7})
     assert stages(store)["events"].total == 10 + 4 + 7
 
 
 def test_a_step_that_was_silent_for_hours_has_not_taken_nothing(store: Store) -> None:
-    made = [commit("features", NOW - 4 * world.HOUR, 870_000, ("flights", 0, 870_000)), commit("drift", NOW, 0)]
+    made = [commit("features", NOW - 4 * world.HOUR, ("flights", 0, 870_000, 870_000)), commit("drift", NOW)]
     for one in made:
         store.write({"commits": world.facts([one])}, ends={"flights": 870_000})
     assert live.live(store.cursor(), ["flights"], NOW).sentence == "No event for 4.0 h, nothing waiting; no dead letters today."

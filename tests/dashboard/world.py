@@ -275,7 +275,7 @@ def fill(into: Store, kind: str, *, days: int = 100, rows: int = 20_000, now: in
                 "step": step,
                 "n": n,
                 "ranges": [[topic, 0, n * 1000, n * 1000 + 1000]],
-                "rows": int(1000 * (1 + 0.3 * math.sin(n / 9))),
+                "taken": {topic: int(1000 * (1 + 0.3 * math.sin(n / 9)))},
                 "at": now - (480 - n) * 1000,
             },
             now,

@@ -27,6 +27,7 @@ class Order:
 
     def __init__(self, job: JobPlan, reach: Mapping[str, late.Reach] | None = None) -> None:
         self._job, self._reach = job, reach or {}
+        self._topics = {one.name: one.topic for one in job.inputs}
         self._merge = job.merge()
         self._number = 0
         self._done = False  # all of a bounded job's rows are taken, and it was said
@@ -86,9 +87,8 @@ class Order:
             if rank == self._job.driving and one.low < one.read:
                 yield ROWS, partition, pack(Upto(one.low))
         names = tuple((self._topic(slot), slot[1]) for slot in sorted(idle))
-        commit = Commit(
-            "features", self._number, ranges, self._merge.frontier, taken.batch.rows, taken.disordered, names, tuple(self._ahead), now
-        )
+        counts = taken.batch.counts(self._topics)
+        commit = Commit("features", self._number, ranges, self._merge.frontier, counts, taken.disordered, names, tuple(self._ahead), now)
         self._ahead = []
         record = Bytes.of([commit.to_json().encode()])
         yield OUT, 0, written(self._job.topics["commits"], Bytes.of([b"features"]), record, np.array([now], np.int64))
@@ -96,7 +96,7 @@ class Order:
 
     def _late(self, taken: Taken, now: int) -> Sent:
         if taken.late:
-            output = late.to_output(taken.batch, taken.late, {one.name: one.topic for one in self._job.inputs}, self._reach, now)
+            output = late.to_output(taken.batch, taken.late, self._topics, self._reach, now)
             yield OUT, 0, written(self._job.topics["late"], *encode(output), output.time)
 
     def _topic(self, slot: Slot) -> str:
