@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from streams.features.aggregates import AGGREGATES, OVER_ROWS, OVER_SPLITS, SPLITS, WISHES, Rule, fits, folded
 from streams.features.dialect import FeatureWindow
-from streams.features.functions import FUNCTIONS, Overload
+from streams.features.engine import fault
+from streams.features.functions import FUNCTIONS, PATTERNS, Overload
 from streams.features.kinds import BIGINT, INT, NULL, STRING, Kind, common, wider
 from streams.features.refusal import Refusals, did_you_mean
 from streams.features.relation import Scope
@@ -85,10 +86,22 @@ class Calls:
             if overload.accepts(kinds):
                 if name in ("if_null", "ifnull", "nvl") and common(kinds) is None:
                     break
+                if name in PATTERNS:
+                    self._check_pattern(node, name, values[1])
                 return overload.build(values, self.zone)
         met = f"{name}({', '.join(map(str, kinds))})"
         wished = " or ".join(f"{name}({', '.join(overload.takes).replace('|', ' or ')})" for overload in overloads)
         raise self.refusals.at(node, met, wished, self._near_column(overloads, kinds))
+
+    def _check_pattern(self, node: exp.Expr, name: str, pattern: Scalar) -> None:
+        """Refuse at its place a constant that the engine would refuse without one."""
+        what, wished, trial = PATTERNS[name]
+        place = node.expressions[1] if node.expressions else node.expression
+        if name == "date_format" and pattern.refs:
+            raise self.refusals.at(place, "a format that is a column", "a constant")
+        wrong = fault(trial.format(pattern.sql)) if isinstance(pattern.literal, str) else None
+        if wrong is not None:
+            raise self.refusals.at(place, f"{what} '{pattern.literal}'", wished, f"{wrong}.")
 
     def _near_column(self, overloads: Sequence[Overload], kinds: Sequence[Kind]) -> str:
         """A column of the right type, where one argument alone is wrong."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from typing import Any
 
@@ -125,6 +125,17 @@ class Query:
                 answered = self._connection.execute(self._guarded).to_arrow_table()
         self._feed.table = self._feed.schema.empty_table()
         return answered
+
+
+@cache
+def fault(sql: str) -> str | None:
+    """What is wrong with an expression of constants; None where it can be computed."""
+    try:
+        with duckdb.connect(config={"threads": 1}) as connection:
+            connection.execute(f"SELECT {sql}")
+    except duckdb.Error as error:
+        return _first(error).removeprefix("Invalid Input Error: ")
+    return None
 
 
 def _first(error: duckdb.Error) -> str:

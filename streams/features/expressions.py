@@ -11,6 +11,7 @@ from sqlglot import exp
 from streams.features.builders import like
 from streams.features.calls import Calls, Windows, word
 from streams.features.dialect import FeatureWindow, TypedArray, TypedCast, TypeName, UnitLiteral
+from streams.features.functions import FUNCTIONS
 from streams.features.kinds import (
     BIGINT,
     BOOL,
@@ -212,7 +213,7 @@ class Expressions(Calls):
         value, pattern = self.scalar(node.this), self.scalar(node.expression)
         if any(side.kind not in (STRING, NULL) for side in (value, pattern)):
             raise self.refusals.at(node, f"{value.kind} RLIKE {pattern.kind}", "two STRINGs")
-        return made(f"TRY(regexp_full_match({value.sql}, {pattern.sql}))", BOOL, value, pattern)
+        return self._overloaded(node, "regexp_like", FUNCTIONS["regexp_like"], [value, pattern])
 
     def _concat(self, node: exp.DPipe) -> Scalar:
         left, right = self.scalar(node.this), self.scalar(node.expression)

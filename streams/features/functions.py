@@ -109,6 +109,9 @@ def one(take: str, gives: Give, sql: str = "") -> tuple[Overload, ...]:
     return (Overload((take,), gives, sql),)
 
 
+_FLAGGED = "'(?' || regexp_replace({2}, '[^ims]', '', 'g') || ')' || {1}"  # RE2's flags: i no case, m lines, s a dot for newlines too
+
+
 def _table() -> dict[str, tuple[Overload, ...]]:
     real, real_bool = "number", "number|BOOL"
     moment = "DATE|TIMESTAMP|BIGINT"
@@ -187,7 +190,7 @@ def _table() -> dict[str, tuple[Overload, ...]]:
         "ilike_match": (Overload(("STRING", "STRING"), like_match(True)), Overload(("STRING", "STRING", "STRING"), like_match(True))),
         "regexp_like": (
             Overload(("STRING", "STRING"), BOOL, "TRY(regexp_full_match({0}, {1}))"),
-            Overload(("STRING", "STRING", "STRING"), BOOL, "feature_regexp({0}, {1}, {2})"),
+            Overload(("STRING", "STRING", "STRING"), BOOL, f"TRY(regexp_full_match({{0}}, {_FLAGGED}))"),
         ),
         "get_json_object": (Overload(("STRING", "STRING"), STRING, "feature_json({0}, {1})"),),
         "json_array_length": one("STRING", INT, "CAST(json_array_length(CASE WHEN json_valid({0}) THEN {0} END) AS INTEGER)"),
@@ -268,4 +271,10 @@ ALIASES = {
 
 FUNCTIONS: Mapping[str, tuple[Overload, ...]] = MappingProxyType(_table())
 
-__all__ = ["ALIASES", "FUNCTIONS", "Overload"]
+# functions whose second argument has a syntax of its own: what it is, what it should be, and a call that tries it
+PATTERNS: Mapping[str, tuple[str, str, str]] = {
+    "date_format": ("the format", "the codes of strftime, as in %Y-%m-%d %H:%M:%S", "strftime(DATE '1970-01-01', {})"),
+    "regexp_like": ("the pattern", "a regular expression of RE2", "regexp_full_match('', {})"),
+}
+
+__all__ = ["ALIASES", "FUNCTIONS", "PATTERNS", "Overload"]

@@ -130,17 +130,6 @@ def _ilike(value: str, pattern: str, escape: str) -> bool:
     return re.fullmatch(like_regex(pattern, escape), value, re.DOTALL | re.IGNORECASE) is not None
 
 
-def _regexp(value: str, pattern: str, flags: str) -> bool | None:
-    """Flags as in RE2: i ignores case, s lets a dot match a newline, m makes ^ and $ match at lines, e ignores case."""
-    option = 0
-    for flag in flags:
-        option |= {"i": re.IGNORECASE, "s": re.DOTALL, "m": re.MULTILINE}.get(flag, 0)
-    try:
-        return re.fullmatch(pattern, value, option) is not None
-    except re.error:
-        return None
-
-
 def _unhex(value: str) -> str | None:
     digits = value if len(value) % 2 == 0 else "0" + value
     try:
@@ -223,7 +212,6 @@ def _gcformat(items: list[list[str | None]]) -> str:
 FUNCTIONS: dict[str, tuple[list[str], str, Callable[..., Any]]] = {
     "feature_like": (["VARCHAR"] * 3, "BOOLEAN", _like),
     "feature_ilike": (["VARCHAR"] * 3, "BOOLEAN", _ilike),
-    "feature_regexp": (["VARCHAR"] * 3, "BOOLEAN", _regexp),
     "feature_unhex": (["VARCHAR"], "VARCHAR", _unhex),
     "feature_json": (["VARCHAR", "VARCHAR"], "VARCHAR", _json),
     "feature_distance": (["DOUBLE[]", "DOUBLE[]", "VARCHAR"], "DOUBLE", _distance),

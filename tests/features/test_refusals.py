@@ -112,6 +112,30 @@ def test_a_refusal_says_where_and_what_instead(sql: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("k RLIKE '['", "1:16: met the pattern '[', wished a regular expression of RE2. missing ]: [."),
+        ("regexp_like(k, '(?=b)')", "1:23: met the pattern '(?=b)', wished a regular expression of RE2. invalid perl operator: (?=."),
+        (
+            "regexp_like(k, '*a', 'i')",
+            "1:23: met the pattern '*a', wished a regular expression of RE2. no argument for repetition operator: *.",
+        ),
+        (
+            "date_format(ts, '%Q')",
+            "1:24: met the format '%Q', wished the codes of strftime, as in %Y-%m-%d %H:%M:%S. Failed to parse format specifier %Q: Unrecognized format for strftime/strptime: %Q.",
+        ),
+        (
+            "date_format(ts, '')",
+            "1:24: met the format '', wished the codes of strftime, as in %Y-%m-%d %H:%M:%S. Failed to parse format specifier : Empty format string.",
+        ),
+        ("date_format(ts, k)", "1:24: met a format that is a column, wished a constant."),
+    ],
+)
+def test_a_constant_with_a_syntax_of_its_own_is_refused_at_its_place(call: str, message: str) -> None:
+    assert refused(f"SELECT {call} AS x FROM t") == message
+
+
+@pytest.mark.parametrize(
     ("call", "hint"),
     [
         ("coalesce(n, 1)", "Did you mean if_null?"),

@@ -44,6 +44,7 @@ EXPRESSIONS: dict[str, list[Any]] = {
     "substring(x, l)": ["", "", ""],
     "x RLIKE pattern": [True, None, None],
     "regexp_like(x, pattern)": [True, None, None],
+    "regexp_like(x, pattern, 'i')": [True, None, None],
     "get_json_object(x, '/b/0')": [None, None, None],
     "distance_floats([v, v], [1.0, 2.0], 'IP')": [4.5, pytest.approx(3e300), float("-inf")],
     "distance_floats([v, v], [1.0, 2.0], 'L2')": [pytest.approx(0.5**0.5), None, float("inf")],
@@ -65,7 +66,7 @@ def test_one_rows_value_stops_nothing(expression: str) -> None:
 
 
 def test_what_the_engine_refuses_is_said_before_the_first_row() -> None:
-    plan = compile_features("SELECT x RLIKE '[' AS o FROM t", {"t": SCHEMA})
+    plan = compile_features("SELECT x RLIKE ('[' || 'a') AS o FROM t", {"t": SCHEMA})
     with pytest.raises(FeatureError, match="cannot be computed"):
         Program(plan, spill=Path(tempfile.gettempdir()))
 
