@@ -12,8 +12,12 @@ from connectors.kafka.columns import Bytes
 from streams.types import Int64
 
 
-def _options(options: Mapping[str, str]) -> str:
-    return ", ".join(f"'{name}' = '{value}'" for name, value in options.items())
+def listed(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{_text(name)} = {_text(value)}" for name, value in options.items())
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def ticks(tables: StreamTableEnvironment, keys: Sequence[int]) -> DataStream:
@@ -25,7 +29,7 @@ def ticks(tables: StreamTableEnvironment, keys: Sequence[int]) -> DataStream:
         "fields.place.min": "0",
         "fields.place.max": str(len(keys) - 1),
     }
-    tables.execute_sql(f"CREATE TEMPORARY TABLE ticks (place INT) WITH ({_options(options)})")
+    tables.execute_sql(f"CREATE TEMPORARY TABLE ticks (place INT) WITH ({listed(options)})")
     return tables.to_data_stream(tables.from_path("ticks"))
 
 
@@ -63,7 +67,7 @@ def sink(tables: StreamTableEnvironment, stream: DataStream, topics: list[str], 
     tables.execute_sql(f"""
         CREATE TEMPORARY TABLE written (
             k BYTES, v BYTES, topic STRING NOT NULL METADATA, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
-        ) WITH ({_options(options)})""")
+        ) WITH ({listed(options)})""")
     return tables.execute_sql("""
         INSERT INTO written
         SELECT CASE WHEN keyed THEN k END, v, topic, TO_TIMESTAMP_LTZ(ms, 3)

@@ -10,6 +10,7 @@ import duckdb
 import pandas as pd
 
 from dashboard import words
+from dashboard.queries.pointer import pointer
 from dashboard.queries.window import Window, frame, placed
 
 
@@ -80,8 +81,7 @@ def names(cursor: duckdb.DuckDBPyConnection, key: str | None = None) -> list[str
 
 def values(cursor: duckdb.DuckDBPyConnection, feature: str, limit: int = 2000) -> pd.DataFrame:
     """The newest values of one feature: column `value`, numbers where they are numbers."""
-    path = json.dumps(feature)
-    rows = frame(cursor, f"SELECT time, body->>'$.{path}' AS value FROM feature_rows ORDER BY pos DESC LIMIT ?", [limit])
+    rows = frame(cursor, "SELECT time, body->>? AS value FROM feature_rows ORDER BY pos DESC LIMIT ?", [pointer(feature), limit])
     numbers = pd.to_numeric(rows["value"], errors="coerce")
     if numbers.notna().sum() == rows["value"].notna().sum() and len(rows):
         rows["value"] = numbers

@@ -9,6 +9,7 @@ import duckdb
 import pandas as pd
 
 from dashboard import words
+from dashboard.queries.pointer import pointer
 from dashboard.queries.window import Window, frame, placed
 
 METRICS = {"log_loss": "Log loss", "brier": "Brier score", "auc": "AUC", "rate": "Rate"}
@@ -81,9 +82,9 @@ def performance(
 
 
 def _of(where: tuple[str, ...], name: str) -> str:
-    """A number of the record, by JSON pointer (RFC 6901): the names on the way may hold any character."""
-    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in (*where, name)).replace("'", "''")
-    return f"TRY_CAST(body->>'{pointer}' AS DOUBLE)"
+    """A number of the record."""
+    place = pointer(*where, name).replace("'", "''")
+    return f"TRY_CAST(body->>'{place}' AS DOUBLE)"
 
 
 def _sentence(metric: str, measured: pd.DataFrame, reference: pd.DataFrame, behind: int | None, waiting: int) -> str:

@@ -15,7 +15,7 @@ from streams.features.parse import read
 from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, children
 from streams.features.refusal import Refusals, did_you_mean
 from streams.features.relation import Field, Relation, Scope
-from streams.features.scalar import Scalar, Zone, column, made, promoted
+from streams.features.scalar import Scalar, Zone, column, made, promoted, quoted
 from streams.features.udf import Udfs
 from streams.types import Schema, Type
 
@@ -295,7 +295,7 @@ def _unprefixed(scalar: Scalar, prefix: str) -> Scalar:
     """An expression over joined columns as one over the right table's own."""
     sql = scalar.sql
     for ref in sorted(scalar.refs, key=len, reverse=True):
-        sql = sql.replace(f'"{ref}"', f'"{ref.removeprefix(prefix)}"')
+        sql = sql.replace(quoted(ref), quoted(ref.removeprefix(prefix)))
     refs = frozenset(ref.removeprefix(prefix) for ref in scalar.refs)
     return Scalar(sql, scalar.kind, refs, scalar.column.removeprefix(prefix) if scalar.column else None)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from dashboard.queries import drift, head, live, models, performance, predictions
+from dashboard.queries import drift, features, head, live, models, performance, predictions
 from dashboard.queries.window import window
 from dashboard.store.store import Store
 from streams.drift.performance import log_loss
@@ -185,3 +185,10 @@ def test_labels_are_up_to_date_when_no_prediction_waits(store: Store, known: sli
     store.write(tables={("predictions", 0): made, ("outcomes", 0): outcomes[known]})
     found = performance.performance(store.cursor(), window(store.cursor(), "7d", "UTC"))
     assert found is not None and found.sentence.endswith(f"{said}.")
+
+
+@pytest.mark.parametrize("name", ["it's", 'in "quotes"', "a/b~c", "größe", "back\\slash", "a.b", "$", "0", "%", " "])
+def test_a_feature_may_have_any_name(store: Store, name: str) -> None:
+    rows = [{name: n / 2, "other": -1, "_partition": 0, "_offset": n, "_plan": "p"} for n in range(3)]
+    store.write({"features": world.facts([(None, row, NOW + n) for n, row in enumerate(rows)])})
+    assert features.values(store.cursor(), name)["value"].tolist() == [1.0, 0.5, 0.0]

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +219,19 @@ def test_expressions_do_not_depend_on_cuts(rows: list[tuple[Any, ...]], cuts: li
         "FROM given_rows WHERE k IS NOT NULL OR n > 0"
     ).fetchall()
     assert all(equal_rows(one, other) for one, other in zip(rows_of(whole), wished, strict=True))
+
+
+@pytest.mark.parametrize("name", ["it's", 'in "quotes"', "a/b", "größe", "#1."])
+def test_a_column_may_have_any_name(name: str) -> None:
+    schema = {"k": Type.STRING, name: Type.INT, "ts": Type.TIMESTAMP}
+    plan = compile_features(
+        f"SELECT r.`{name}` AS `{name}`, sum(t.`{name}`) OVER w AS s FROM t LAST JOIN r ORDER BY r.`{name}` ON t.`{name}` + 1 = r.`{name}` "
+        f"AND r.`{name}` < 9 WINDOW w AS (PARTITION BY t.`{name}` % 2 ORDER BY t.ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)",
+        {"t": schema, "r": schema},
+    )
+    left, right = (table(schema, [("a", n, n) for n in values]) for values in ((1, 2, 3), (2, 4, 4)))
+    found = answer(plan, {"t": left, "r": right}, {"r": [0, 1, 2], "t": [3, 4, 5]}, [], False)
+    assert found.to_pylist() == [{name: 2, "s": 1}, {name: None, "s": 2}, {name: 4, "s": 4}]
 
 
 def test_answers_name_the_right_hand_places() -> None:

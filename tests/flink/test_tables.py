@@ -1,0 +1,20 @@
+"""What is said to Flink as SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.flink.environment import Cluster, table_environment
+from connectors.flink.tables import listed
+
+pytestmark = [pytest.mark.flink, pytest.mark.timeout(300)]
+
+
+def test_a_setting_may_hold_a_quote(tmp_path: Path) -> None:
+    tables = table_environment(Cluster(str(tmp_path)))
+    settings = {"connector": "kafka", "properties.password": "it's"}
+    tables.execute_sql(f"CREATE TEMPORARY TABLE written (v BYTES) WITH ({listed(settings)})")
+    ((shown,),) = tables.execute_sql("SHOW CREATE TABLE written").collect()
+    assert "'properties.password' = 'it''s'" in shown
