@@ -90,6 +90,7 @@ class FeatureTokenizer(Tokenizer):
         "XOR": TokenType.XOR,
         "RLIKE": TokenType.RLIKE,
         "LAST JOIN": TokenType.STRAIGHT_JOIN,
+        "FINAL": TokenType.FINAL,
         "ARRAY": TokenType.VAR,
         "MAP": TokenType.VAR,
         "NULL": TokenType.NULL,
@@ -106,7 +107,8 @@ class FeatureParser(Parser):
     QUERY_MODIFIER_PARSERS = {
         kind: parse for kind, parse in Parser.QUERY_MODIFIER_PARSERS.items() if kind not in (TokenType.USING, TokenType.TABLE_SAMPLE)
     }
-    TABLE_ALIAS_TOKENS = Parser.TABLE_ALIAS_TOKENS - {TokenType.STRAIGHT_JOIN, TokenType.WINDOW, TokenType.UNION}
+    TABLE_ALIAS_TOKENS = Parser.TABLE_ALIAS_TOKENS - {TokenType.STRAIGHT_JOIN, TokenType.WINDOW, TokenType.UNION, TokenType.FINAL}
+    PLACEHOLDER_PARSERS: ClassVar[dict[Any, Any]] = {}  # they may be names: `t@d`, `n:a`
     FACTOR: ClassVar[dict[Any, Any]] = {**Parser.FACTOR, TokenType.DIV: exp.IntDiv, TokenType.SLASH: exp.Div, TokenType.MOD: exp.Mod}
     SUPPORTS_IMPLICIT_UNNEST = False
 
@@ -176,6 +178,14 @@ class FeatureParser(Parser):
         this = self._parse_disjunction()
         self._need(TokenType.ALIAS, "Expected AS in CAST")
         return self.expression(TypedCast(this=this, to=self._parse_type_name()))
+
+    def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
+        start = self._index
+        table = super()._parse_table(*args, **kwargs)
+        for token in self._tokens[start : self._index] if isinstance(table, exp.Table) else ():
+            if token.token_type in (TokenType.STAR, TokenType.NOT):  # `t*`, NOT INDEXED: no node tells of them
+                self.raise_error("Expected a table and its alias", token)
+        return table
 
     # LAST JOIN t [AS a] [ORDER BY c] ON condition
     def _parse_join(self, *args: Any, **kwargs: Any) -> exp.Join | None:
