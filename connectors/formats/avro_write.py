@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from connectors.formats import avro_scan as fast
 from connectors.formats.cells import BOOL, DOUBLE, INTEGER, TEXT
-from connectors.formats.json_write import cells_of
+from connectors.formats.json_write import cells_of, side_by_side
 from connectors.kafka.columns import Bytes
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -73,13 +73,12 @@ def encode(table: pa.Table, number: int) -> Bytes:
         store: list[Any] = {DOUBLE: floats, TEXT: texts, INTEGER: ints, BOOL: ints}[how]
         slots.append(len(store))
         store.append(data)
-    shift = np.cumsum([0] + [len(text.buffer) for text in texts])
     matrix = np.stack(floats) if floats else np.empty((0, rows))
     with np.errstate(over="ignore"):
         singles = matrix.astype(np.float32).view(np.uint32)
     room = rows * (5 + len(kinds) + 10 * len(ints) + 8 * len(floats) + 10 * len(texts)) + sum(text.nbytes for text in texts)
     out, ends = np.empty(room, np.uint8), np.empty(rows, np.int64)
-    joined = np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8)
+    joined, text_at = side_by_side(texts, rows)
     end = fast.encode(
         np.frombuffer(struct.pack(">bI", 0, number), np.uint8),
         np.array(kinds, np.int64),
@@ -89,7 +88,7 @@ def encode(table: pa.Table, number: int) -> Bytes:
         np.stack(ints) if ints else np.empty((0, rows), np.int64),
         matrix,
         joined.ctypes.data,
-        np.stack([text.start + by for text, by in zip(texts, shift, strict=False)]) if texts else np.empty((0, rows), np.int64),
+        text_at,
         np.stack([np.maximum(text.length, 0) for text in texts]) if texts else np.empty((0, rows), np.int64),
         valid,
         out.ctypes.data,

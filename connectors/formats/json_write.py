@@ -23,13 +23,12 @@ VALUE = "_value"  # a text column of this name is the record as it stands
 
 @numba.njit(cache=True, nogil=True)
 def _escapes(buffer, start, length):  # type: ignore[no-untyped-def]
-    """How many bytes of the texts need an escape."""
+    """How many bytes of the texts need an escape. `buffer` is an address."""
     n = 0
     for i in range(len(start)):
-        for j in range(start[i], start[i] + length[i]):
-            byte = buffer[j]
-            if byte < 32 or byte == 34 or byte == 92:
-                n += 1
+        for j in range(length[i]):
+            letter = byte(buffer, start[i] + j)
+            n += (letter < 32) | (letter == 34) | (letter == 92)  # no branch: several bytes at a time
     return n
 
 
@@ -137,12 +136,11 @@ def encode(table: pa.Table) -> Bytes:
     clean = np.ones(len(texts), np.bool_)
     for place, text in enumerate(texts):
         length = np.maximum(text.length, 0)
-        escapes = 0 if raw[place] else int(_escapes(text.buffer, text.start, length))
+        escapes = 0 if raw[place] else int(_escapes(text.buffer.ctypes.data, text.start, length))
         clean[place] = not escapes
         room += text.nbytes + 2 * rows + 5 * escapes
-    shift = np.cumsum([0] + [len(text.buffer) for text in texts])
     out, ends = np.empty(room, np.uint8), np.empty(rows, np.int64)
-    joined = np.concatenate([text.buffer for text in texts]) if texts else np.empty(0, np.uint8)
+    joined, text_at = side_by_side(texts, rows)
     end = _write(
         np.array(kinds, np.int64),
         np.array(slots, np.int64),
@@ -151,7 +149,7 @@ def encode(table: pa.Table) -> Bytes:
         np.stack(ints) if ints else np.empty((0, rows), np.int64),
         np.stack(floats) if floats else np.empty((0, rows)),
         joined.ctypes.data,
-        np.stack([text.start + by for text, by in zip(texts, shift, strict=False)]) if texts else np.empty((0, rows), np.int64),
+        text_at,
         np.stack([text.length for text in texts]) if texts else np.empty((0, rows), np.int64),
         clean,
         valid,
@@ -195,6 +193,16 @@ def cells_of(name: str, array: pa.Array) -> tuple[int, Any]:
     if pa.types.is_struct(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
         return RAW, Bytes.of([json.dumps(_plain(cell), ensure_ascii=False, separators=(",", ":")).encode() for cell in array.to_pylist()])
     raise TypeError(f"column {name} is {kind}, which JSON has no value for; cast it to a number or to text")
+
+
+def side_by_side(texts: list[Bytes], rows: int) -> tuple[Any, Any]:
+    """The texts of all columns in one buffer, and where each one begins in it, by column and row. One column's buffer is not copied."""
+    if not texts:
+        return np.empty(0, np.uint8), np.empty((0, rows), np.int64)
+    if len(texts) == 1:
+        return texts[0].buffer, texts[0].start[np.newaxis]
+    shift = np.cumsum([0] + [len(text.buffer) for text in texts[:-1]])
+    return np.concatenate([text.buffer for text in texts]), np.stack([text.start + by for text, by in zip(texts, shift, strict=True)])
 
 
 def _numbers(array: pa.Array, kind: Any) -> Any:
