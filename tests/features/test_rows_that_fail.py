@@ -22,6 +22,7 @@ SCHEMA = {
 }  # fmt: skip
 GOOD = ("ab", "a.", 1_600_000_000_000, 1.5, 1.5, 5, 5, 5)
 FAR = ('{"b":["\\ud800"]}', "[", 1_600_000_000_000_000_000, 1e300, 3e38, 32767, 2**31 - 1, 2**63 - 1)
+MICROS = 1_600_000_000_000_000  # microseconds where milliseconds were meant: the year 52671
 LEAST = ("[" * 200_000, "(", -(2**62), float("-inf"), float("-inf"), -32768, -(2**31), -(2**63))
 
 # expression: its values for the rows GOOD, FAR, LEAST
@@ -107,3 +108,27 @@ def test_a_frame_that_ends_behind_the_row_ends_with_it() -> None:
     rows = table(schema, [("a", 10_000, 1.0), ("a", 50_000, 100.0), ("a", 11_000, 3.0)])
     found = Program(plan, spill=Path(tempfile.gettempdir())).process(Batch({"t": rows}, {"t": np.arange(3)})).table
     assert found.column(0).to_pylist() == found.column(1).to_pylist() == [1.0, 100.0, 4.0]
+
+
+@pytest.mark.parametrize("by", ["p", "date(p)", "x, p"])
+def test_a_time_beyond_the_calendar_is_a_key_like_any_other(by: str) -> None:
+    plan = compile_features(
+        f"SELECT count(*) OVER w AS o FROM t WINDOW w AS (PARTITION BY {by} ORDER BY l ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)",
+        {"t": SCHEMA},
+    )
+    batch = Batch({"t": table(SCHEMA, [("ab", "", p, 1.0, 1.0, 1, 1, 1) for p in (MICROS, 0, MICROS)])}, {"t": np.arange(3)})
+    program = Program(plan, spill=Path(tempfile.gettempdir()))
+    assert program.process(batch).table.column(0).to_pylist() == [1, 1, 2]
+    again = Program(plan, spill=Path(tempfile.gettempdir()))
+    again.restore(program.snapshot())
+    assert again.process(batch).table.column(0).to_pylist() == [3, 2, 4]
+
+
+def test_a_time_beyond_the_calendar_reads_as_its_number() -> None:
+    window = "(PARTITION BY x ORDER BY l ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)"
+    plan = compile_features(f"SELECT top(p, 2) OVER w AS o, count_cate(v, date(p)) OVER w AS c FROM t WINDOW w AS {window}", {"t": SCHEMA})
+    rows = table(SCHEMA, [("ab", "", p, 1.0, 1.0, 1, 1, 1) for p in (MICROS, 0)])
+    found = Program(plan, spill=Path(tempfile.gettempdir())).process(Batch({"t": rows}, {"t": np.arange(2)})).table
+    days = MICROS // 86_400_000
+    assert found.column(0).to_pylist() == [str(MICROS), f"{MICROS},1970-01-01 00:00:00"]
+    assert found.column(1).to_pylist() == [f"{days}:1", f"1970-01-01:1,{days}:1"]

@@ -57,8 +57,9 @@ class KeyIndex:
                 table = reader.read_all()
         except (pa.ArrowInvalid, OSError) as error:
             raise StateError(f"a snapshot of keys cannot be read ({error}); set it aside and replay the log") from error
-        self._types = [field.type for field in table.schema]
-        lists = [_keys(column) for column in table.columns]
+        columns = [_flat(column) for column in table.columns]
+        self._types = [column.type for column in columns]
+        lists = [_keys(column) for column in columns]
         keys = lists[0] if len(lists) == 1 else list(zip(*lists, strict=True))
         self._ids = {key: i for i, key in enumerate(keys)}
 
@@ -66,6 +67,8 @@ class KeyIndex:
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if pa.types.is_temporal(column.type):  # as numbers: Python has no date beyond the year 9999
+        return column.view(pa.int64() if pa.types.is_timestamp(column.type) else pa.int32())
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
