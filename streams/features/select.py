@@ -10,7 +10,7 @@ from sqlglot import exp
 from streams.features.dialect import FeatureWindow, LastJoin
 from streams.features.expressions import Expressions
 from streams.features.frames import Frames
-from streams.features.kinds import BOOL, NULL, Kind, is_integer, wider
+from streams.features.kinds import BOOL, DOUBLE, FLOAT, NULL, STRING, Kind, wider
 from streams.features.parse import read
 from streams.features.plan import Filter, Join, Limit, Node, Plan, Project, Scan, Single, Windowed, children
 from streams.features.refusal import Refusals, did_you_mean
@@ -269,10 +269,13 @@ class _Closed(exp.Expression):
 
 
 def _key_kind(left: Kind, right: Kind) -> Kind | None:
-    """The type in which two sides of a LAST JOIN are the same key: NULL is NULL there. None where they are compared row by row."""
-    if left == right:
-        return left if left.column is not None else None
-    return wider(left, right) if is_integer(left) and is_integer(right) else None
+    """The type in which two sides of a LAST JOIN are the same key, which is the one they are compared in: NULL is NULL there."""
+    if left.column is None or right.column is None:
+        return None
+    if left == right or STRING in (left, right):
+        return left if left == right else STRING
+    kind = wider(left, right)
+    return DOUBLE if kind == FLOAT else kind
 
 
 def _typed(scalar: Scalar) -> Scalar:

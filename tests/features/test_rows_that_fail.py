@@ -72,15 +72,40 @@ def test_what_the_engine_refuses_is_said_before_the_first_row() -> None:
         Program(plan, spill=Path(tempfile.gettempdir()))
 
 
-def test_null_is_null_also_where_the_types_of_a_key_differ() -> None:
-    left, right = {"i": Type.INT, "g": Type.INT}, {"ri": Type.INT, "rl": Type.BIGINT}
+ONE: dict[Type, Any] = {Type.INT: 1, Type.BIGINT: 1, Type.FLOAT: 1.0, Type.DOUBLE: 1.0, Type.BOOL: True, Type.STRING: "1"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (Type.INT, Type.BIGINT),
+        (Type.DOUBLE, Type.FLOAT),
+        (Type.INT, Type.DOUBLE),
+        (Type.BOOL, Type.INT),
+        (Type.STRING, Type.INT),
+        (Type.BIGINT, Type.STRING),
+    ],
+)
+def test_null_is_null_also_where_the_types_of_a_key_differ(mine: Type, theirs: Type) -> None:
+    left, right = {"i": Type.INT, "g": mine}, {"ri": Type.INT, "rl": theirs}
     plan = compile_features("SELECT j1.i, r.ri FROM j1 LAST JOIN r ON j1.g = r.rl", {"j1": left, "r": right})
+    zero = type(ONE[mine])(0)
     batch = Batch(
-        {"r": table(right, [(101, 7), (102, None)]), "j1": table(left, [(1, None), (2, 7), (3, 8)])},
+        {"r": table(right, [(101, ONE[theirs]), (102, None)]), "j1": table(left, [(1, None), (2, ONE[mine]), (3, zero)])},
         {"r": np.array([0, 1]), "j1": np.array([2, 3, 4])},
     )
     found = Program(plan, spill=Path(tempfile.gettempdir())).process(batch).table
     assert found.column(1).to_pylist() == [102, 101, None]
+    assert plan.joins[0].residual is None  # one right row a key is kept, not all of them
+
+
+def test_a_float_is_the_key_that_it_is_compared_as() -> None:
+    left, right = {"g": Type.INT}, {"rf": Type.FLOAT}
+    plan = compile_features("SELECT r.rf FROM t LAST JOIN r ON t.g = r.rf", {"t": left, "r": right})
+    batch = Batch(
+        {"r": table(right, [(2.0**24,)]), "t": table(left, [(2**24,), (2**24 + 1,)])}, {"r": np.array([0]), "t": np.array([1, 2])}
+    )
+    assert Program(plan, spill=Path(tempfile.gettempdir())).process(batch).table.column(0).to_pylist() == [2.0**24, None]
 
 
 @pytest.mark.parametrize(
