@@ -41,6 +41,7 @@ def _hashed(column: pa.Array | pa.ChunkedArray) -> UInt64:
 
 
 def _floats(values: npt.NDArray[np.float64]) -> Int64:
+    values = np.where(np.isnan(values), np.nan, values)  # of many bit patterns one
     whole = (np.floor(values) == values) & (np.abs(values) < 2.0**62)
     return np.where(whole, np.where(whole, values, 0.0).astype(np.int64), np.ascontiguousarray(values).view(np.int64))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.formats import json as json_format
 from connectors.kafka.columns import Bytes, Headers, Records
 from streams.errors import FeatureError
+from streams.features.distributed.buckets import bucket_of
 from streams.features.distributed.job_plan import JobPlan
 from streams.features.distributed.local import Local
 from streams.features.distributed.messages import Arrived, Piece, pack, unpack
@@ -171,3 +172,9 @@ def test_a_message_is_the_same_after_its_way(count: int) -> None:
     assert isinstance(found, Piece) and found.table.equals(table) and found.offsets.tolist() == offsets.tolist()
     if count > 1000:
         assert len(message) < table.nbytes + offsets.nbytes
+
+
+def test_equal_numbers_fall_into_one_bucket() -> None:
+    nan = np.array([0x7FF8000000000000, 0xFFF8000000000000], np.uint64).view(np.float64)  # what is read, and what inf - inf gives
+    for same in ([1, 1.0], [0.0, -0.0], nan.tolist()):
+        assert len({int(bucket_of(pa.table({"k": [one]}), 1_000_000)[0]) for one in same}) == 1
