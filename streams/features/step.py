@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streams.errors import FeatureError
 from streams.events.decode import KEY, nothing
@@ -100,6 +102,9 @@ def filled(batch: Batch, empty: Mapping[str, pa.Table]) -> Batch:
 def feature_rows(answer: Answer, driving: pa.Table, plan: Plan) -> pa.Table:
     """The columns of a feature row: the SELECT's, the driving event's place and time, the right-hand places seen, the plan."""
     table = answer.table
+    for place, field in enumerate(table.schema):
+        if pa.types.is_date(field.type):
+            table = table.set_column(place, field, _with_four_digits(table.column(place)))
     all_rows = len(answer.index) == driving.num_rows
     for name in (PARTITION, OFFSET, TIME):
         column = driving.column(name)
@@ -107,6 +112,12 @@ def feature_rows(answer: Answer, driving: pa.Table, plan: Plan) -> pa.Table:
     for name in answer.seen.column_names:
         table = table.append_column(name, answer.seen.column(name))
     return table.append_column(PLAN, pa.repeat(plan.hash[:PLAN_DIGITS], table.num_rows))
+
+
+def _with_four_digits(dates: pa.ChunkedArray) -> pa.ChunkedArray:
+    """NULL for a date that is not of the years 1 to 9999: neither JSON's YYYY-MM-DD nor Python has it."""
+    known = pc.and_(pc.greater_equal(dates, pa.scalar(dt.date.min)), pc.less_equal(dates, pa.scalar(dt.date.max)))
+    return pc.if_else(known, dates, pa.scalar(None, dates.type))
 
 
 def build(project: Project) -> Features:

@@ -12,7 +12,8 @@ import pytest
 
 from streams.errors import FeatureError
 from streams.features.plan import compile_features
-from streams.features.program import Program
+from streams.features.program import Answer, Program
+from streams.features.step import feature_rows
 from streams.types import Batch, Type
 from tests.features.test_program import table
 
@@ -157,3 +158,14 @@ def test_a_time_beyond_the_calendar_reads_as_its_number() -> None:
     days = MICROS // 86_400_000
     assert found.column(0).to_pylist() == [str(MICROS), f"{MICROS},1970-01-01 00:00:00"]
     assert found.column(1).to_pylist() == [f"{days}:1", f"1970-01-01:1,{days}:1"]
+
+
+def test_a_date_that_no_reader_has_is_null_in_the_feature_row() -> None:
+    plan = compile_features("SELECT date(p) AS d, add_months('2020-01-31', n) AS m FROM t", {"t": SCHEMA})
+    times = (0, 253_402_214_400_000, 253_402_300_800_000, MICROS)
+    rows = table(SCHEMA, [("ab", "", p, 1.0, 1.0, 1, n, 1) for n, p in zip((1, 2, None, 1_200_000), times, strict=True)])
+    answer = Program(plan, spill=Path(tempfile.gettempdir())).process(Batch({"t": rows}, {"t": np.arange(4)}))
+    found = feature_rows(answer, rows, plan)
+    assert found.column("d").to_pylist() == [date(1970, 1, 1), date(9999, 12, 31), None, None]
+    assert found.column("m").to_pylist() == [date(2020, 2, 29), date(2020, 3, 31), None, None]
+    assert feature_rows(Answer(answer.table.slice(0, 0), answer.index[:0], answer.seen.slice(0, 0)), rows.slice(0, 0), plan).num_rows == 0
