@@ -8,8 +8,9 @@ import pyarrow as pa
 from streams.errors import ModelError
 from streams.features.step import plan_of
 from streams.predictions import log
+from streams.predictions.deployment import Deployment
 from streams.predictions.model import digest, load
-from streams.predictions.step import EVENT_OFFSET, EVENT_PARTITION, Deployment, features_input, predicted, settings_of
+from streams.predictions.step import EVENT_OFFSET, EVENT_PARTITION, features_input, predicted, settings_of
 from streams.predictions.store import folder_of
 from streams.project import Project
 from streams.types import TIME, OffsetRange

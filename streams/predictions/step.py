@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from streams.errors import ModelError, ProjectError
 from streams.features.step import plan_of
+from streams.predictions.deployment import Deployment, Versions, Wish
 from streams.predictions.hold import Hold
 from streams.predictions.model import Model
 from streams.predictions.records import CONTROL, TEXT
@@ -32,18 +33,6 @@ SYNCED, OUT_OF_SYNC, DEGRADED = "Synced", "OutOfSync", "Degraded"
 
 EVENT_PARTITION = "_event_partition"  # of the driving event, in a feature row
 EVENT_OFFSET = "_event_offset"
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A desired version. `effective_from` is the event time from which it serves, None for as soon as it is loaded."""
-
-    model: str
-    version: int
-    sha256: str
-    effective_from: int | None = None
-    run_id: str = ""
-
 
 Load = Callable[[Deployment], Model]
 
@@ -76,13 +65,10 @@ class Predictions:
         self.signature = signed(self._hold)  # as it is before anything has come
         self.marked = (settings.topic,) if settings.hold is not None else ()
         self._time: int | None = None  # the greatest event time scored so far
-        self._serving: Deployment | None = None
-        self._model: Model | None = None
-        self._coming: list[tuple[Deployment, Model]] = []  # loaded, and effective later
+        self._versions = Versions()
+        self._models: dict[Deployment, Model] = {}  # of these versions
         self._live: dict[str, Any] = {}
-        self._wished = -1  # the offset of the newest desired record,
-        self._failed = False  # whether its version could not be loaded,
-        self._before: tuple[Deployment | None, Model | None, list[tuple[Deployment, Model]]] = (None, None, [])  # and what was until then
+        self._wishes: dict[int, Wish] = {}  # by offset, the oldest first
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -95,7 +81,7 @@ class Predictions:
 
     @property
     def serving(self) -> Deployment | None:
-        return self._serving
+        return self._versions.serving
 
     def hold(self) -> int | None:
         return self._hold.until() if self._hold is not None else None
@@ -150,48 +136,48 @@ class Predictions:
 
     def _desire(self, record: dict[str, Any], reports: list[tuple[dict[str, Any], int]]) -> None:
         wished = Deployment(record["model"], record["version"], record["sha256"], record.get("effective_from"), record.get("run_id") or "")
-        self._wished, self._failed = record[OFFSET], False
-        self._before = (self._serving, self._model, self._coming)
+        wish = self._wishes[record[OFFSET]] = Wish(wished, self._time, self._versions)
         try:
-            model = self._fitting(wished)
+            self._models[wished] = self._fitting(wished)
         except ModelError as error:
-            self._failed = True
+            wish.loaded = False
             self._report(reports, DEGRADED, wished, record, error.message)
             return
-        # The newest wish wins: what was to come before is no longer wanted.
-        self._coming = []
-        if wished.effective_from is None or (self._time is not None and wished.effective_from <= self._time):
-            self._take(wished, model, reports, record)
-        else:
-            self._coming = [(wished, model)]
-            self._report(reports, OUT_OF_SYNC, wished, record)
+        self._stand(wish.after)
+        self._report(reports, OUT_OF_SYNC if self._versions.coming else SYNCED, wished, record)
 
     def _said(self, record: dict[str, Any]) -> None:
         """What this step said to a wish, read back. Undisturbed it is what the step knows already."""
-        if record.get("wished") != self._wished or (record["state"] == DEGRADED) == self._failed:
+        wish = self._wishes.pop(record["wished"], None)
+        if wish is None or wish.loaded == (record["state"] != DEGRADED):
             return
-        if self._failed:
+        if not wish.loaded:
             raise ModelError(
                 f"Version {record['desired_version']} served from here on and cannot be loaded any more: its rows would be another version's."
                 " Put the model back into the registry."
             )
-        self._serving, self._model, self._coming = self._before
-        self._failed = True
+        versions = wish.before
+        for later in self._wishes.values():
+            later.before = versions.at(later.time)
+            versions = later.after
+        self._stand(versions)
+
+    def _stand(self, versions: Versions) -> None:
+        """ModelError when the version that served cannot be loaded any more: going on would leave rows unscored."""
+        self._versions = versions
+        models = self._models
+        self._models = {one: models[one] if one in models else self._load(one) for one in (versions.serving, versions.coming) if one}
 
     def _fitting(self, wished: Deployment) -> Model:
         model = self._load(wished)
         _fits(model, self._settings.features.schema)
         return model
 
-    def _take(self, deployment: Deployment, model: Model, reports: list[tuple[dict[str, Any], int]], of: Mapping[str, Any]) -> None:
-        self._serving, self._model = deployment, model
-        self._report(reports, SYNCED, deployment, of)
-
     def _report(
         self, reports: list[tuple[dict[str, Any], int]], state: str, wished: Deployment, of: Mapping[str, Any], error: str | None = None
     ) -> None:
         """Say how it stands, `of` a desired record or, where none is just being answered, of an event time."""
-        serving = self._serving
+        serving = self._versions.serving
         self._live = {
             "role": "live",
             "model": serving.model if serving else None,
@@ -217,16 +203,15 @@ class Predictions:
     ) -> None:
         while start < end and rows is not None:
             stop = end
-            if self._coming:
-                deployment, model = self._coming[0]
-                cut = start + int(np.searchsorted(clock[start:end], deployment.effective_from or 0))
+            if coming := self._versions.coming:
+                cut = start + int(np.searchsorted(clock[start:end], coming.effective_from or 0))
                 if cut == start:
-                    self._coming.pop(0)
-                    self._take(deployment, model, reports, {TIME: int(clock[start])})
+                    self._stand(Versions(coming))
+                    self._report(reports, SYNCED, coming, {TIME: int(clock[start])})
                     continue
                 stop = cut
-            if self._model is not None and self._serving is not None:
-                scored.append(predicted(rows.slice(start, stop - start), self._model, self._serving, self._settings))
+            if serving := self._versions.serving:
+                scored.append(predicted(rows.slice(start, stop - start), self._models[serving], serving, self._settings))
             start = stop
 
     def _outputs(self, scored: list[pa.Table], reports: list[tuple[dict[str, Any], int]]) -> Outputs:
@@ -249,21 +234,17 @@ class Predictions:
     def snapshot(self) -> Mapping[str, bytes]:
         state = {
             "time": self._time,
-            "wished": [self._wished, self._failed],
-            "serving": asdict(self._serving) if self._serving else None,
-            "coming": [asdict(deployment) for deployment, _ in self._coming],
+            "versions": asdict(self._versions),
+            "wishes": [[offset, asdict(wish)] for offset, wish in self._wishes.items()],
             "hold": self._hold.snapshot() if self._hold else None,
         }
         return {"predictions": json.dumps(state).encode()}
 
     def restore(self, state: Mapping[str, bytes]) -> None:
-        """ModelError when the version that served cannot be loaded any more: going on would leave rows unscored."""
         value = json.loads(state["predictions"])
         self._time = value["time"]
-        self._wished, self._failed = value["wished"]
-        self._serving = Deployment(**value["serving"]) if value["serving"] else None
-        self._model = self._load(self._serving) if self._serving else None
-        self._coming = [(deployment, self._load(deployment)) for deployment in (Deployment(**one) for one in value["coming"])]
+        self._stand(Versions.from_json(value["versions"]))
+        self._wishes = {offset: Wish.from_json(wish) for offset, wish in value["wishes"]}
         if self._hold is not None and value["hold"] is not None:
             self._hold.restore(value["hold"])
 

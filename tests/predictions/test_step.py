@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import ModelError
+from streams.predictions.deployment import Deployment
 from streams.predictions.model import Card
-from streams.predictions.step import Deployment, Predictions, Settings
+from streams.predictions.step import Predictions, Settings
 from streams.step import Input
 from streams.types import OFFSET, PARTITION, TIME, Batch, Type
 
@@ -160,3 +161,39 @@ def test_whole_is_cut_is_resumed(drawn: list[Event], cuts: list[int]) -> None:
     assert run(drawn, places) == whole
     assert run(drawn, places, resume=True)[0] == whole[0]
     assert len({name for name, _ in whole[0]}) == len(whole[0])
+
+
+outage = st.lists(st.tuples(st.booleans(), st.lists(event, max_size=4)), max_size=6)
+
+
+@given(outage, st.lists(st.integers(0, 40), max_size=3))
+def test_a_replay_comes_to_what_served_however_many_wishes_a_batch_has(drawn: list[tuple[bool, list[Event]]], cuts: list[int]) -> None:
+    """Of each batch is drawn whether the registry answered; in the replay it does. What a batch says stands behind it in the log."""
+    there = True
+
+    def loaded(wished: Deployment) -> Constant:
+        if not there:
+            raise ModelError("the registry does not answer")
+        return load(wished)
+
+    def made() -> Predictions:
+        return Predictions(Settings("t.predictions", FEATURES, "t.deployments", "flights", "flight_id"), loaded, clock=lambda: 0)
+
+    first, log, said = made(), list[tuple[int, Event]](), list[Event]()
+    for answers, events in [*drawn, (True, [])]:
+        there = answers
+        new = list(enumerate([*said, *events], len(log)))
+        log += new
+        found = first.process(batch(new)).get("t.deployments")
+        said = [(60, json.loads(text)) for text in found.table.column("_value").to_pylist()] if found else []
+    places = sorted(min(cut, len(log)) for cut in cuts)
+    again = made()
+    for start, end in zip([0, *places], [*places, len(log)], strict=True):
+        again.process(batch(log[start:end]))
+        state = again.snapshot()
+        again = made()
+        again.restore(state)
+    probe = batch([(100 + time, (time, None)) for time in range(62)])
+    scored = [one.process(probe).get("t.predictions") for one in (first, again)]
+    of_first, of_again = (one.table.column("version").to_pylist() if one else [] for one in scored)
+    assert of_first == of_again
