@@ -18,8 +18,10 @@ from typing import Any
 
 import kafka.errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor, ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
+from connectors.kafka.admin import admin
 from streams.errors import BrokerError
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,16 @@ class Membership:
                 log.warning("%s: the group cannot be reached, trying again: %s: %s", self._group, type(error).__name__, error)
                 self._set(False)
                 self._stopping.wait(1.0)
+        if self._instance is not None:
+            self._leave(self._instance)
+
+    def _leave(self, instance: str) -> None:
+        """A member with an instance stays in its group when it closes, and another one would wait its session out."""
+        try:
+            with admin(self._settings) as opened:
+                opened.remove_group_members(self._group, [MemberToRemove(group_instance_id=instance)])
+        except (BrokerError, kafka.errors.KafkaError) as error:
+            log.warning("%s: could not leave the group, another worker takes over in %s s: %s", self._group, SESSION_MS // 1000, error)
 
     def _stay(self) -> None:
         # a class per member: kafka-python wants assignor classes and asks them, not instances

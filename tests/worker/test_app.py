@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from connectors.kafka.admin import admin
 from connectors.kafka.columns import Bytes
 from connectors.kafka.consumer import ColumnarConsumer
 from connectors.kafka.producer import ColumnarProducer
@@ -138,7 +139,15 @@ def test_a_second_worker_stands_by_and_takes_over(make_project: Callable[..., Pr
     assert status["step"] == "chain" and status["pid"] == second.pid
     answer = json.load(urllib.request.urlopen(status["web"]))
     assert answer["steps"][0]["state"] == "running"
+    third = start(project)
+    until(lambda: (project.root / "log").read_text().count("stands by") == 3)
     assert end(second) == 0
+    with admin(project.kafka()) as opened:  # one that ended well is not waited for
+        (group,) = opened.describe_groups([f"{project.name}.chain.workers"]).values()
+    assert len(group["members"]) == 1
+    produce(project, range(4, 6))
+    until(lambda: len(read(project, "features")) == 300)
+    assert end(third) == 0
 
 
 def test_a_stop_is_heard_while_the_state_comes_back(make_project: Callable[..., Project]) -> None:
