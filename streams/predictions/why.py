@@ -37,6 +37,10 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
         known = ", ".join(f"{name}[0]@1042" for name in project.sources)
         raise EventError(f"{prediction_id!r} is no prediction id; one is the place of the event it was made for, as in {known}.")
     source = project.input(found["source"])
+    ends = {one.partition: one.end for one in log.whole(connection, source.topic)}
+    if int(found["offset"]) >= ends.get(int(found["partition"]), 0):
+        coming = " or ".join(f"{source.name}[{partition}]@{end}" for partition, end in ends.items())
+        raise EventError(f"{prediction_id}: no such event has come yet; the next one is {coming}.")
     event = _event(connection, reader(project, 0, source), int(found["partition"]), int(found["offset"]))
     prediction = _prediction(connection, project, prediction_id, int(found["partition"]), event["time"])
     plan = plan_of(project)

@@ -68,6 +68,8 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
         assert window["events"]["visits"]["count"] == tree["features"]["visits_1d"]
         with pytest.raises(EventError, match="no prediction id"):
             why(project, "nonsense", connection)
+        with pytest.raises(EventError, match=rf"no such event has come yet; the next one is visits\[0\]@{len(visits)}\."):
+            why(project, f"visits[0]@{len(visits) + 9}", connection)
 
         again = replay(project, 1, asked["_time"], asked["_time"] + shop.DAY, connection)
         served = {row["prediction_id"]: row["score"] for row in predictions if row["version"] == 1}
