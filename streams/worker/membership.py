@@ -27,10 +27,12 @@ from streams.errors import BrokerError
 log = logging.getLogger(__name__)
 SESSION_MS = 10_000  # a member that was killed is replaced after this long; compiling may keep a busy one silent for seconds
 HEARTBEAT_MS = 2_000
+REST_S = 0.25  # between two looks at what the heartbeats were told
 
 
 class OneMember(AbstractPartitionAssignor):  # type: ignore[misc]
-    """All partitions to one member: to the one that has them, else to the first by name."""
+    """All topics to one member: to the one that has them, else to the first by name. Of each one partition stands for it, since a member
+    that has just started knows of no others."""
 
     name = "driftline-one"
     version = 0
@@ -40,7 +42,7 @@ class OneMember(AbstractPartitionAssignor):  # type: ignore[misc]
         topics = sorted({topic for member in members for topic in member.metadata.topics})
         having = [member.member_id for member in members if member.metadata.user_data == b"active"]
         chosen = min(having or [member.member_id for member in members])
-        everything = [(topic, sorted(cluster.partitions_for_topic(topic) or ())) for topic in topics]
+        everything = [(topic, [0]) for topic in topics]
         return {
             member.member_id: ConsumerProtocolAssignment(self.version, everything if member.member_id == chosen else [], b"")
             for member in members
@@ -120,7 +122,8 @@ class Membership:
         try:
             consumer.subscribe(self._topics, listener=_Listener(consumer, self._set))
             while not self._stopping.is_set():
-                consumer.poll(timeout_ms=500)
+                consumer.poll(timeout_ms=100)
+                self._stopping.wait(REST_S)
         finally:
             self._set(False)
             consumer.close(autocommit=False)
