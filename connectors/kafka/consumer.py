@@ -36,7 +36,6 @@ class ColumnarConsumer:
     def __init__(self, settings: Mapping[str, Any], isolation: str = "read_committed") -> None:
         self.settings = dict(settings)
         options = {
-            "fetch_max_wait_ms": 100,
             "metrics_enabled": False,
             "selector": Selector,
             "fetch_max_bytes": 16 << 20,

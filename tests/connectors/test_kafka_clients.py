@@ -21,6 +21,7 @@ from connectors.kafka import (
     TopicSettings,
     delete_topics,
     ensure_topics,
+    fetches,
     lag,
     seams,
     settings_from_env,
@@ -29,6 +30,7 @@ from connectors.kafka import (
 from connectors.kafka.admin import FOREVER, Lag
 from streams.errors import BrokerError, ProjectError
 from tests.connectors.reading import read_all
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 CODECS = ["none", "gzip", "lz4", "zstd", "snappy"]
@@ -259,6 +261,26 @@ def test_records_larger_than_a_fetch_come_through(broker: str) -> None:
     with ColumnarConsumer({"bootstrap_servers": broker, "max_partition_fetch_bytes": 1 << 20, "fetch_max_bytes": 1 << 20}) as consumer:
         consumer.assign([(topic, 0)])
         assert [value for records in read_all(consumer) for value in records.values.to_list()] == [row[2] for row in rows]
+
+
+def test_a_broker_is_asked_seldom_while_nothing_comes_and_answers_at_once(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetches, "IDLE_S", 0.2)
+    settings = {"bootstrap_servers": broker}
+    part = (new_topic(broker), 0)
+    with ColumnarConsumer(settings) as consumer, ColumnarProducer(settings) as producer:
+        asked = consumer._consumer._fetcher.config  # of the last question
+        consumer.assign([part])
+        until(lambda: not consumer.poll(10) and asked["fetch_max_wait_ms"] == fetches.IDLE_WAIT_MS)
+        consumer.pause([part])
+        consumer.poll(10)
+        assert asked["fetch_max_wait_ms"] == fetches.WAIT_MS
+        consumer.resume([part])
+        until(lambda: not consumer.poll(10) and asked["fetch_max_wait_ms"] == fetches.IDLE_WAIT_MS)
+        send(producer, part[0], [(0, None, b"one", [])])
+        producer.flush()
+        until(lambda: bool(consumer.poll(10)))
+        consumer.poll(10)
+        assert asked["fetch_max_wait_ms"] == fetches.WAIT_MS
 
 
 def test_topics_are_made_as_wished_and_changed_where_they_differ(broker: str) -> None:
