@@ -1,7 +1,6 @@
 """A Python object per key inside Flink, on whole batches, kept by Flink's keyed state.
 
-The object lives in the worker's memory. What Flink keeps is its last snapshot and the messages since, which is cheap to write and exact
-to restore: after a failure or a rescale the snapshot is taken and the messages are received again, their answers dropped.
+The object lives in the worker's memory. What Flink keeps is a snapshot of it and, of a large one, the messages since.
 """
 
 from __future__ import annotations
@@ -60,6 +59,8 @@ def in_order(stream: DataStream) -> DataStream:
 class Durable(KeyedProcessFunction):  # type: ignore[misc]
     """Runs `make(key)` for each key. Messages for the stage `out` go to the main output as `write` makes them, others to their stage's tag.
 
+    A core is kept as its snapshot after each message; where that is large, see `Logged`.
+
     Flink may leave the answers of the last bundle in a buffer until the next one, so a timer brings a next one.
     """
 
@@ -67,17 +68,13 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
         self._make, self._out, self._write = make, out, write
         self._waking: set[int] = set()
         self._cores: dict[int, Core] = {}
-        self._logged: dict[int, int] = {}
-        self._whole: dict[int, int] = {}  # bytes of the last snapshot
         self._tags: dict[str, OutputTag] = {}
         self._snapshot: ValueState
-        self._log: ListState
 
     def open(self, context: RuntimeContext) -> None:
         end_with_java()
-        self._cores, self._logged, self._waking = {}, {}, set()
+        self._cores, self._waking = {}, set()
         self._snapshot = context.get_state(ValueStateDescriptor("snapshot", Types.PICKLED_BYTE_ARRAY()))
-        self._log = context.get_list_state(ListStateDescriptor("log", Types.PICKLED_BYTE_ARRAY()))
 
     def process_element(self, message: bytes, context: Any) -> Iterator[Any]:
         key = context.get_current_key()
@@ -106,13 +103,38 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
             snapshot = self._snapshot.value()
             if snapshot is not None:
                 core.restore(snapshot)
-            self._whole[key] = len(snapshot or b"")
             self._replay(key, core)
             self._cores[key] = core
         return self._cores[key]
 
     def _replay(self, key: int, core: Any) -> None:
+        """Give a core what is kept beside its snapshot."""
+
+    def _keep(self, key: int, core: Core, message: Any) -> None:
+        self._snapshot.update(core.snapshot())
+
+    def _give(self, sent: list[tuple[str, int, Any]]) -> Iterator[Any]:
+        for stage, key, message in sent:
+            if stage == self._out:
+                yield self._write(message)
+            else:
+                if stage not in self._tags:
+                    self._tags[stage] = tag(stage)
+                yield self._tags[stage], Row(key, message)
+
+
+class Logged(Durable):
+    """A core kept as its last snapshot and the messages since, which is cheap to write: they are received again, their answers dropped."""
+
+    def open(self, context: RuntimeContext) -> None:
+        super().open(context)
+        self._logged: dict[int, int] = {}
+        self._whole: dict[int, int] = {}  # bytes of the last snapshot
+        self._log: ListState = context.get_list_state(ListStateDescriptor("log", Types.PICKLED_BYTE_ARRAY()))
+
+    def _replay(self, key: int, core: Any) -> None:
         """Give a core the messages since its snapshot."""
+        self._whole[key] = len(self._snapshot.value() or b"")
         logged = 0
         for message in self._log.get() or ():
             for _ in core.receive(message):
@@ -131,15 +153,6 @@ class Durable(KeyedProcessFunction):  # type: ignore[misc]
         if self._logged[key]:
             self._log.clear()
         self._logged[key], self._whole[key] = 0, len(snapshot)
-
-    def _give(self, sent: list[tuple[str, int, Any]]) -> Iterator[Any]:
-        for stage, key, message in sent:
-            if stage == self._out:
-                yield self._write(message)
-            else:
-                if stage not in self._tags:
-                    self._tags[stage] = tag(stage)
-                yield self._tags[stage], Row(key, message)
 
 
 class Holding(Durable):
@@ -162,7 +175,7 @@ class Holding(Durable):
             else:
                 self._held.put(number, held)
         core.changes.clear()
-        self._snapshot.update(core.snapshot())
+        super()._keep(key, core, message)
 
 
 class Clocked(Durable):
@@ -195,7 +208,7 @@ class Reading(Clocked):
 
     `open_log(key, offset)`, made in the worker, opens it to go on from an offset (None: the first); what it answers gives, call by call, the
     next message and the offset after it, or None. It is asked by the clock and not by each element, so that none queue up in front of a
-    checkpoint's barrier. Its messages are raw records and its core's state is small: no log of them is kept.
+    checkpoint's barrier. Its core's state is small, and a log of its messages, raw records, would not be.
     """
 
     def __init__(
@@ -226,11 +239,8 @@ class Reading(Clocked):
             self._offset.update(offset)
             yield from self._receive(key, message)
 
-    def _keep(self, key: int, core: Core, message: Any) -> None:
-        self._snapshot.update(core.snapshot())
 
-
-class Deciding(Clocked):
+class Deciding(Clocked, Logged):
     """A core that also has `tick(quiet)`, which answers a message to receive: it goes on by the wall clock.
 
     `quiet` is made in the worker; it answers which partitions no longer hold the others.

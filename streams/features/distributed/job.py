@@ -117,7 +117,7 @@ def job_plan(project: Project, kafka: Mapping[str, Any], *, out: Project | None 
 
 def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> Any:
     """Wire the stages and submit them; Flink's TableResult."""
-    from connectors.flink.durable import KEYED, Deciding, Durable, Holding, Reading, in_order, keyed, sent_to
+    from connectors.flink.durable import KEYED, Deciding, Holding, Logged, Reading, in_order, keyed, sent_to
     from connectors.flink.settings import java_settings
     from connectors.flink.tables import BATCH, sink, ticks
 
@@ -129,7 +129,7 @@ def submit(tables: Any, job: JobPlan, kafka: Mapping[str, Any], group: str) -> A
     arrived = stage([clock], ARRIVE, Reading(Stage(job, ARRIVE), OUT, _to_row, Log(job, kafka)))
     order = stage(sent_to(ORDER, arrived), ORDER, Deciding(Stage(job, ORDER), OUT, _to_row, Quiet(job, kafka)))
     order.set_parallelism(1)
-    tasks = stage(sent_to(TASKS, arrived, order), TASKS, Durable(Stage(job, TASKS), OUT, _to_row))
+    tasks = stage(sent_to(TASKS, arrived, order), TASKS, Logged(Stage(job, TASKS), OUT, _to_row))
     rows = stage(sent_to(ROWS, arrived, order, tasks), ROWS, Holding(Stage(job, ROWS), OUT, _to_row))
     # one producer writes all commits: of several, one may overtake another
     return sink(tables, arrived.union(in_order(order), rows), sorted(job.topics.values()), java_settings(kafka), group)
