@@ -17,7 +17,10 @@ ENDED = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
 
 @dataclass(frozen=True)
 class Job:
-    """One job. `state` as Flink calls it; `restarts` since it was submitted; `failure` is the root of the last exception, one line."""
+    """One job. `state` as Flink calls it; `restarts` since it was submitted; `failure` is the root of the last exception, one line.
+
+    `failed_checkpoints` are those of the newest (ten, unless the cluster keeps more) that had begun. Flink's own count has every one that was due before all tasks ran.
+    """
 
     id: str
     name: str
@@ -47,9 +50,10 @@ class Rest:
     def job(self, job: str) -> Job:
         about, checkpoints = self._get(f"/jobs/{job}"), self._get(f"/jobs/{job}/checkpoints")
         counts = checkpoints.get("counts", {})
+        failed = sum(one["status"] == "FAILED" for one in checkpoints.get("history", ()))
         last = (checkpoints.get("latest") or {}).get("completed") or {}
         return Job(
-            job, about["name"], about["state"], self._restarts(job), counts.get("completed", 0), counts.get("failed", 0),
+            job, about["name"], about["state"], self._restarts(job), counts.get("completed", 0), failed,
             last.get("external_path"), last.get("latest_ack_timestamp"), self._failure(job),
         )  # fmt: skip
 

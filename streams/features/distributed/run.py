@@ -209,7 +209,7 @@ def told(job: Job, now: int) -> str:
     if job.last_checkpoint_at is not None:
         words[0] += f" (newest {max(0, now - job.last_checkpoint_at) // 1000} s ago)"
     if job.failed_checkpoints:
-        words.append(f"{job.failed_checkpoints} failed")
+        words.append(f"{job.failed_checkpoints} of the newest failed")
     words.append("no restart" if not job.restarts else "restarted once" if job.restarts == 1 else f"restarted {job.restarts} times")
     return ", ".join(words) + (f"; last failure: {job.failure}" if job.failure else "")
 
