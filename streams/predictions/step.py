@@ -62,7 +62,7 @@ class Predictions:
         self._load = load
         self._clock = clock
         self._hold = settings.hold
-        self.signature = signed(self._hold)  # as it is before anything has come
+        self.signature = signed("wishes", self._hold)  # the latter as it is before anything has come
         self.marked = (settings.topic,) if settings.hold is not None else ()
         self._time: int | None = None  # the greatest event time scored so far
         self._versions = Versions()

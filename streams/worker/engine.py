@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 IDLE_COMMIT_S = 1.0  # positions without rows (watermarks, passed over records) are committed at most so often
 LAG_S = 1.0
 LOST_S = 0.1  # after so long without work, who was told to begin did not hear it
+SOON_S, LATER_S = 0.02, 0.2  # between two looks at rows that wait for a quiet partition: twice as long each time, up to the latter
 PIPELINED_ROWS = 5_000  # from so many rows on, work goes on while the commit before is on its way
 
 
@@ -77,6 +78,7 @@ class Worker:
         self._newest_timestamp = -1
         self._committed_at = self._snapshot_at = self._lag_at = 0.0
         self._waiting_for: list[Slot] = []
+        self._pause = SOON_S
         self._resting = threading.Event()  # nobody works and nobody was told to
         self._resting.set()
         self._working = False
@@ -151,7 +153,7 @@ class Worker:
     @property
     def patience(self) -> float:
         """Seconds to wait for more before looking again at what waits for a quiet partition."""
-        return 0.02 if self._merge.rows else 0.1
+        return self._pause if self._merge.rows else LATER_S
 
     def wait(self, timeout: float) -> bool:
         """Wait until there is something for `work`, or it is time to look; False when `work` is at it and looks for itself."""
@@ -176,9 +178,11 @@ class Worker:
             if self._merge.rows < PIPELINED_ROWS:
                 # a small batch would only wait behind the commit before it: better to let it grow meanwhile
                 self._write.wait(0.05)
-            for one in self._fetch.get():
+            came = self._fetch.get()
+            for one in came:
                 self._add(one)
             turned = self._turn()
+            self._pause = SOON_S if came or turned else min(2 * self._pause, LATER_S)
             done = done or turned
             self._tell_lag()
             if not turned:

@@ -148,8 +148,8 @@ class Fetch:
                     if self._queued_bytes >= self._limit_bytes:
                         self._room.wait(0.05)
                         continue
-                found = self._poll(10 if self._blocked.is_set() or paused else 100)
-                quiet = [part for part in self._parts if part not in self._caught_up]
+                found = self._poll(10 if paused or (self._blocked.is_set() and self._unknown()) else 100)
+                quiet = self._unknown()
                 pause = BUSY_S if found >= FEW else QUIET_S
                 if quiet and (not found or self._blocked.is_set()) and self._clock() - asked >= pause:
                     self._look(quiet)
@@ -158,6 +158,10 @@ class Fetch:
             with self._room:
                 self._failure = error
                 self._room.notify_all()
+
+    def _unknown(self) -> list[Part]:
+        """Partitions that may have more, as far as is known."""
+        return [part for part in self._parts if part not in self._caught_up]
 
     def _poll(self, timeout_ms: int) -> int:
         try:
