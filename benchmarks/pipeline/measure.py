@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.pipeline import topics
 from benchmarks.pipeline.engines import ROOT, Engine, Job
+from benchmarks.pipeline.feeder import Feeder
 from benchmarks.pipeline.windows import LATE_MS
 from benchmarks.pipeline.workload import COLUMNS, equal, expected, fed, payments
 from connectors.broker import EmbeddedBroker
@@ -157,20 +158,22 @@ def latency(engine: Engine, setting: Setting, rate: int, seconds: int) -> Mappin
         job = Job(setting.bootstrap, name, f"{name}.payments", f"{name}.features", Path(folder), latency=True)
         topics.create(setting.bootstrap, job.topic, job.out)
         topics.produce(setting.bootstrap, job.topic, feed.slice(0, 1000))
+        load = Feeder(setting.bootstrap, job.topic, feed.slice(1000))
         process, rows, sent = start(engine, setting, job), topics.Rows([], [], []), []
         deadline = time.time() + setting.limit
         feeder: threading.Thread | None = None
         try:
             for count in topics.follow(setting.bootstrap, job.out, rows):
                 if feeder is None and count >= 900:  # the engine is up (an engine with patience keeps the newest back)
-                    feeder = threading.Thread(
-                        target=lambda: sent.extend(topics.produce(setting.bootstrap, job.topic, feed.slice(1000), rate)), daemon=True
-                    )
+                    feeder = threading.Thread(target=lambda: sent.extend(load.run(rate)), daemon=True)
                     feeder.start()
                 if count >= len(feed) or time.time() > deadline or process.poll() is not None:
                     break
         finally:
             end(process)
+            if feeder is not None:
+                feeder.join()
+            load.close()
     if not sent:
         return {"p50_ms": None, "p99_ms": None}
     ids = _ids(rows.values)

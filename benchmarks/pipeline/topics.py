@@ -49,34 +49,24 @@ def create(bootstrap: str, *names: str) -> None:
         future.result()
 
 
-def produce(bootstrap: str, topic: str, feed: Feed, rate: int | None = None) -> list[float]:
-    """Write the records; the wall-clock time of each (seconds)."""
+def produce(bootstrap: str, topic: str, feed: Feed) -> None:
+    """Write the records, as fast as it goes."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
-            "linger.ms": 1 if rate else 50,
+            "linger.ms": 50,
             "compression.type": "lz4",
             "enable.idempotence": True,  # or a batch that is tried again comes after later ones, and the rows are other rows
             "queue.buffering.max.messages": 2_000_000,
         }
     )
-    sent: list[float] = []
-    began = time.time()
-    step = 100 if rate else 10_000
-    for start in range(0, len(feed), step):
-        part = feed.slice(start, step)
-        records = zip(
-            part.table.to_pylist(), part.table.column(feed.source.key).cast(pa.string()).to_pylist(), part.partition.tolist(), strict=True
-        )
-        if rate and (wait := began + start / rate - time.time()) > 0:
-            producer.flush(0)
-            time.sleep(wait)
-        for record, key, partition in records:
-            sent.append(time.time())
+    for start in range(0, len(feed), 10_000):
+        part = feed.slice(start, 10_000)
+        keys = part.table.column(feed.source.key).cast(pa.string()).to_pylist()
+        for record, key, partition in zip(part.table.to_pylist(), keys, part.partition.tolist(), strict=True):
             producer.produce(topic, key=key, value=orjson.dumps(record), partition=partition)
         producer.poll(0)
     producer.flush()
-    return sent
 
 
 @dataclass
@@ -111,7 +101,7 @@ def await_quiet(bootstrap: str, topic: str, records: int, over: Callable[[], boo
 def follow(bootstrap: str, topic: str, rows: Rows) -> Iterator[int]:
     """Collect what is committed; yields how many rows there are after each poll."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-{time.time_ns()}", "auto.offset.reset": "earliest", "isolation.level": "read_committed",
-                         "enable.auto.commit": False, "fetch.wait.max.ms": 5, "fetch.queue.backoff.ms": 1})  # fmt: skip
+                         "enable.auto.commit": False, "fetch.wait.max.ms": 100, "fetch.queue.backoff.ms": 1})  # fmt: skip
     consumer.subscribe([topic])
     try:
         while True:
