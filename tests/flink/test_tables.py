@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.flink.environment import Cluster, table_environment
-from connectors.flink.tables import listed
-
 pytestmark = [pytest.mark.flink, pytest.mark.timeout(300)]
 
 
 def test_a_setting_may_hold_a_quote(tmp_path: Path) -> None:
+    from connectors.flink.environment import Cluster, table_environment
+    from connectors.flink.tables import listed
+
     tables = table_environment(Cluster(str(tmp_path)))
     settings = {"connector": "kafka", "properties.password": "it's"}
     tables.execute_sql(f"CREATE TEMPORARY TABLE written (v BYTES) WITH ({listed(settings)})")
