@@ -33,6 +33,12 @@ class Feed:
         end = None if rows is None else start + rows
         return Feed(self.source, self.table.slice(start, rows), self.partition[start:end])
 
+    def records(self) -> Iterator[tuple[str, bytes, int]]:
+        """Key, value and partition of each."""
+        keys = self.table.column(self.source.key).cast(pa.string()).to_pylist()
+        for key, row, partition in zip(keys, self.table.to_pylist(), self.partition.tolist(), strict=True):
+            yield key, orjson.dumps(row), partition
+
     def closing(self, after_ms: int) -> Feed:
         """One record for each partition, so late in event time that all of this feed is behind the watermark."""
         last, key, time = self.table.slice(len(self.table) - 1).to_pylist()[0], str(self.source.key), self.source.time
@@ -61,10 +67,8 @@ def produce(bootstrap: str, topic: str, feed: Feed) -> None:
         }
     )
     for start in range(0, len(feed), 10_000):
-        part = feed.slice(start, 10_000)
-        keys = part.table.column(feed.source.key).cast(pa.string()).to_pylist()
-        for record, key, partition in zip(part.table.to_pylist(), keys, part.partition.tolist(), strict=True):
-            producer.produce(topic, key=key, value=orjson.dumps(record), partition=partition)
+        for key, value, partition in feed.slice(start, 10_000).records():
+            producer.produce(topic, key=key, value=value, partition=partition)
         producer.poll(0)
     producer.flush()
 
