@@ -26,5 +26,5 @@ def java_settings(kafka: Mapping[str, Any]) -> dict[str, str]:
         name, password = (
             str(kafka.get(key, "")).replace("\\", "\\\\").replace('"', '\\"') for key in ("sasl_plain_username", "sasl_plain_password")
         )
-        found["sasl.jaas.config"] = f'{module} required username="{name}" password="{password}";'.replace("'", "''")
+        found["sasl.jaas.config"] = f'{module} required username="{name}" password="{password}";'
     return found
