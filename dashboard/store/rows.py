@@ -210,8 +210,7 @@ def put_commits(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> Non
         step, noted = str(commit.get("step", fact.key)), commit.get("at") or fact.at
         for topic, part, _, end in commit.get("ranges") or ():
             reached[step, topic, part] = (step, topic, part, end, noted)
-        # a commit without rows is one too
-        for topic, rows in (commit.get("taken") or {"": commit.get("rows") or 0}).items():
+        for topic, rows in (commit.get("taken") or {"": 0}).items():  # one without rows is a commit too
             commits.append((noted, step, topic, rows))
             if rows:
                 _, _, before, newest = taken.get((step, topic), (step, topic, 0, noted))

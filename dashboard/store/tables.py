@@ -47,7 +47,6 @@ CREATE TABLE scores (
     hour BIGINT, version INT, bin INT, n BIGINT, positive BIGINT, score DOUBLE, newest BIGINT, wall BIGINT,
     PRIMARY KEY (hour, version, bin));
 
-
 -- the first row of each partition that another version than before scored; `time` is the greatest event time up to it
 CREATE TABLE takeovers (part INT, pos BIGINT, version INT, time BIGINT, wall BIGINT);
 -- a version that serves again has another spell; rows of a version from `starts` on are of this spell, or of a later one

@@ -49,7 +49,6 @@ class Commit:
                 "n": self.number,
                 "ranges": [[one.topic, one.partition, one.start, one.end] for one in self.ranges],
                 "frontier": [self.frontier.others, self.frontier.driving],
-                "rows": self.rows,
                 "taken": self.taken,
                 "disordered": self.disordered,
                 "idle": self.idle,
