@@ -31,7 +31,8 @@ REPLAY_EXAMPLES = """Examples:
 \b
   driftline replay 4 --from 2013-06-01 --to 2013-07-01 -o june.parquet
 
-The predictions that version 4 would have made in June, the same bits as if it had served.
+The predictions that version 4 would have made in June, the same bits as if it had served, and how they compare with those that were
+served, on the rows that have a label by now.
 """
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Event time of the first row.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Event time before which it ends.")]
@@ -106,11 +107,16 @@ def replay(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Predict with another version, from the log."""
+    """Predict with another version, from the log.
+
+    And compare it with what served: would it have been better?
+    """
     from streams.predictions.replay import replay as predict
+    from streams.retraining.backtest import backtest
 
     begin, until = time_ms(start, "--from"), time_ms(end, "--to")
-    table = predict(open_project(project), version, 0 if begin is None else begin, 2**62 if until is None else until)
+    opened = open_project(project)
+    table = predict(opened, version, 0 if begin is None else begin, 2**62 if until is None else until)
     if output is not None:
         import pyarrow.parquet
 
@@ -119,13 +125,43 @@ def replay(
 
     rate = pc.mean(table.column("prediction").cast("int8")).as_py()
     mean = pc.mean(table.column("score")).as_py()
+    compared = backtest(opened, version, table)
     if as_json:
-        show_json({"version": version, "rows": table.num_rows, "mean_score": mean, "predicted_true": rate, "output": output})
+        show_json(
+            {
+                "version": version,
+                "rows": table.num_rows,
+                "mean_score": mean,
+                "predicted_true": rate,
+                "compared": compared,
+                "output": output,
+            }
+        )
         return
     typer.echo(
         f"Version {version} on {table.num_rows:,} rows: mean score {mean:.4f}, {rate:.1%} predicted true."
         + (f" Written to {output}." if output else "")
     )
+    typer.echo(against(compared))
+
+
+def against(compared: Mapping[str, Any] | None) -> str:
+    """How a version compares with what served, in a sentence or two."""
+    if compared is None:
+        return "None of these rows was served and has a label, so that there is nothing to compare with."
+    metric, found = compared["metric"], compared["difference"]
+    words = f"On {compared['rows']:,} of them that were served and have a label its {metric.replace('_', ' ')} is"
+    theirs, ours = compared["champion"][metric], compared["challenger"][metric]
+    if found["value"] is None:
+        return f"{words} not known: all labels are the same."
+    words += f" {ours:.4f}, and {theirs:.4f} of what served: {found['value']:+.4f}"
+    words += (
+        f" ({found['low']:+.4f} to {found['high']:+.4f} at 95%)"
+        if found["low"] is not None
+        else " (less than two days, so without an interval)"
+    )
+    words += ", above 0 is better."
+    return words + (f" {compared['seen']:,} of them are of the time it was trained on, which flatters it." if compared["seen"] else "")
 
 
 def report(

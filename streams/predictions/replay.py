@@ -1,4 +1,4 @@
-"""Score a past range of feature rows with any version: would the new model have been better?"""
+"""Score a past range of feature rows with any version, as if it had served."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def replay(project: Project, version: int, start: int, end: int, connection: Con
     times = rows.column(TIME).to_numpy()
     rows = rows.filter(pa.array((times >= start) & (times < end)))
     if not rows.num_rows:
-        raise ModelError(f"there are no feature rows of event time {start} to {end}.")
+        raise ModelError("there are no feature rows of this event time; driftline status says how far the features have come.")
     order = np.lexsort((rows.column(EVENT_OFFSET).to_numpy(), rows.column(EVENT_PARTITION).to_numpy(), rows.column(TIME).to_numpy()))
     return predicted(rows.take(pa.array(order)), model, Deployment(project.name, version, digest(folder)), settings_of(project))

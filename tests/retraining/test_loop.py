@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from connectors.memory import MemoryBroker
+from streams.commands.inspect import against
 from streams.errors import EventError, PromotionError, RunError
 from streams.predictions import log, records
 from streams.predictions.replay import replay
@@ -81,11 +82,17 @@ def test_the_loop_in_step(tmp_path: Path) -> None:
         assert same
         assert all(one == other for one, other in same)
 
-        judged = backtest(project, 2, switch, switch + 5 * shop.DAY, connection)
-        assert judged["difference"]["value"] == 0, "what served against itself"
-        worse = backtest(project, 1, switch, switch + 5 * shop.DAY, connection)
+        later = switch, switch + 5 * shop.DAY
+        judged = backtest(project, 2, replay(project, 2, *later, connection), connection)
+        assert judged is not None
+        assert judged["difference"]["value"] == judged["seen"] == 0, "what served against itself"
+        worse = backtest(project, 1, replay(project, 1, *later, connection), connection)
+        assert worse is not None
         assert worse["difference"]["value"] < 0
         assert worse["rows"] == judged["rows"] > 300
+        assert against(worse).startswith(f"On {worse['rows']:,} of them that were served and have a label its log loss is ")
+        unserved = replay(project, 1, shop.START, first, connection)
+        assert backtest(project, 1, unserved, connection) is None, "nothing served before there was a model"
 
         clicked = request_retrain(project, "I saw it on the Drift page", "a person", connection)
         joined = request_retrain(project, "me too", "another", connection)
