@@ -154,7 +154,7 @@ def against(compared: Mapping[str, Any] | None) -> str:
     theirs, ours = compared["champion"][metric], compared["challenger"][metric]
     if found["value"] is None:
         return f"{words} not known: all labels are the same."
-    words += f" {ours:.4f}, and {theirs:.4f} of what served: {found['value']:+.4f}"
+    words += f" {ours:.4f}, that of what served {theirs:.4f}: {found['value']:+.4f}"
     words += (
         f" ({found['low']:+.4f} to {found['high']:+.4f} at 95%)"
         if found["low"] is not None
