@@ -302,42 +302,17 @@ def _fields(table: object, where: str) -> dict[str, Type]:
     return fields
 
 
-_AVRO = {
-    "boolean": Type.BOOL,
-    "int": Type.INT,
-    "long": Type.BIGINT,
-    "float": Type.FLOAT,
-    "double": Type.DOUBLE,
-    "string": Type.STRING,
-    "enum": Type.STRING,
-}
-
-
 def _avro_fields(file: Path, where: str) -> dict[str, Type]:
+    from connectors.formats.avro_schema import columns_of
+
     try:
-        schema = json.loads(file.read_text(encoding="utf-8"))
-        return {entry["name"]: _avro_type(entry["type"], f"{where}.schema: {entry['name']}") for entry in schema["fields"]}
+        return columns_of(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ProjectError(f"{where}.schema: {file}: there is no such file.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProjectError(f"{where}.schema: {file} is no Avro record schema: {error!r}.") from None
-
-
-def _avro_type(kind: Any, where: str) -> Type:
-    if isinstance(kind, list):
-        inner = [item for item in kind if item != "null"]
-        if len(inner) == 1:
-            return _avro_type(inner[0], where)
-    elif isinstance(kind, dict):
-        logical = {"timestamp-millis": Type.TIMESTAMP, "timestamp-micros": Type.TIMESTAMP, "date": Type.DATE}.get(
-            kind.get("logicalType", "")
-        )
-        return logical or _avro_type(kind["type"], where)
-    elif kind in _AVRO:
-        return _AVRO[kind]
-    raise ProjectError(
-        f"{where}: Avro's {json.dumps(kind)} has no column type; there is {', '.join(sorted(_AVRO))}, date and timestamp-millis."
-    )
+    except ValueError as error:
+        raise ProjectError(f"{where}.schema: {file} is no JSON: {error}.") from None
+    except ProjectError as error:
+        raise ProjectError(f"{where}.schema: {file}: {error}.") from None
 
 
 __all__ = [

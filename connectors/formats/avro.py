@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import fastavro
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.formats import avro_scan as fast
+from connectors.formats.avro_schema import MILLIS, Field, columns_of, fields_of, parsed
 from connectors.formats.avro_write import encode, schema_of_table
 from connectors.formats.cells import BITS, BOOL, DATE, DOUBLE, INTEGER, TEXT, Cells, Layout, Read, Unreadable
 from connectors.formats.registry import ProjectSchemas, Registry, Schemas
@@ -36,8 +36,6 @@ _PRIMITIVES = {
     "string": fast.STRING,
     "bytes": fast.BYTES,
 }
-_MILLIS = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
-_MILLIS |= {f"local-{name}": by for name, by in _MILLIS.items()}
 _FOUND = {
     fast.SHORT: "the record breaks off",
     fast.LEFT_OVER: "bytes are left over after the last field",
@@ -48,48 +46,7 @@ _FOUND = {
 }
 
 
-@dataclass(frozen=True)
-class _Field:
-    """A field of a record schema: its type without the union with null, and what there is besides."""
-
-    name: str
-    kind: str  # the type's name; record, array, map, enum, fixed, union are as such
-    logical: str | None
-    full: Any
-    null: int  # the branch of null in its union; -1: no union, 2: a union of one type
-    default: Any
-    has_default: bool
-    aliases: tuple[str, ...]
-
-
-def _fields(schema: Any) -> list[_Field]:
-    if not isinstance(schema, Mapping) or schema.get("type") != "record":
-        raise ProjectError("an Avro schema of events must be a record")
-    found = []
-    named: dict[str, Any] = {}
-    for field in schema["fields"]:
-        kind, null = field["type"], -1
-        if isinstance(kind, list):
-            others = [branch for branch in kind if branch != "null"]
-            if len(kind) == 1:
-                kind, null = kind[0], 2
-            elif len(kind) == 2 and len(others) == 1:
-                kind, null = others[0], kind.index("null")
-        full = kind = named.get(kind, kind) if isinstance(kind, str) else kind
-        logical = None
-        while isinstance(kind, Mapping):
-            if "name" in kind and kind.get("type") in ("enum", "fixed"):  # a later field may only name it
-                named |= {kind["name"]: kind, f"{kind.get('namespace', schema.get('namespace', ''))}.{kind['name']}": kind}
-            logical = logical or kind.get("logicalType")
-            kind = kind["type"]
-        name = "union" if isinstance(kind, list) else str(kind)
-        found.append(
-            _Field(field["name"], name, logical, full, null, field.get("default"), "default" in field, tuple(field.get("aliases", ())))
-        )
-    return found
-
-
-def _fits(field: _Field, kind: Type) -> tuple[int, int, int] | None:
+def _fits(field: Field, kind: Type) -> tuple[int, int, int] | None:
     """(store, divide, writer's kind) of a writer's field for a column of this type, by Avro's promotions; None where it does not fit."""
     written = _PRIMITIVES.get(field.kind, fast.ENUM if field.kind == "enum" else -1)
     if written == fast.NULL:
@@ -98,9 +55,9 @@ def _fits(field: _Field, kind: Type) -> tuple[int, int, int] | None:
         return fast.TEXTS, 1, written
     if kind is Type.BOOL and written == fast.BOOLEAN:
         return fast.INTS, 1, written
-    if field.logical in _MILLIS and written == fast.LONG:
+    if field.logical in MILLIS and written == fast.LONG:
         return (
-            (fast.INTS, _MILLIS[field.logical], written)
+            (fast.INTS, MILLIS[field.logical], written)
             if kind is Type.TIMESTAMP
             else (fast.INTS, 1, written)
             if kind is Type.BIGINT
@@ -116,26 +73,6 @@ def _fits(field: _Field, kind: Type) -> tuple[int, int, int] | None:
     if kind in (Type.DOUBLE, Type.FLOAT) and written in (fast.INT, fast.LONG, fast.FLOAT, *((fast.DOUBLE,) if kind is Type.DOUBLE else ())):
         return fast.FLOATS, 1, written
     return None
-
-
-def columns_of(schema: Any) -> dict[str, Type]:
-    """The columns of an Avro record schema; ProjectError for a field that no column can hold."""
-    direct = {"boolean": Type.BOOL, "int": Type.INT, "long": Type.BIGINT, "float": Type.FLOAT, "double": Type.DOUBLE}
-    direct |= {"string": Type.STRING, "enum": Type.STRING}
-    found = {}
-    for field in _fields(schema):
-        if field.logical in _MILLIS:
-            kind: Type | None = Type.TIMESTAMP
-        elif field.logical == "date":
-            kind = Type.DATE
-        else:
-            kind = direct.get(field.kind)
-        if kind is None:
-            raise ProjectError(
-                f"field {field.name} of the Avro schema is {field.kind}; a column is boolean, a number, text, a date or a timestamp"
-            )
-        found[field.name] = kind
-    return found
 
 
 def decode(values: Bytes, schema: Schema, schemas: Schemas, *, reader: Any = None, required: Collection[str] = ()) -> Read:
@@ -154,7 +91,7 @@ class Decoder:
         self.schema, self.schemas = dict(schema), schemas
         self._required = tuple(name for name in schema if name in required)
         self._layout = Layout(schema, required)
-        self._reader = {field.name: field for field in _fields(reader)} if reader is not None else {}
+        self._reader = {field.name: field for field in fields_of(reader)} if reader is not None else {}
         self._plans: dict[int, _Plan | str] = {}
 
     def decode(self, values: Bytes) -> Read:
@@ -208,7 +145,7 @@ class Decoder:
         return self._plans[number]
 
     def _resolve(self, number: int, writer: Any) -> _Plan:
-        written = _fields(writer)
+        written = fields_of(writer)
         by_name = {field.name: place for place, field in enumerate(written)}
         goes: dict[int, int] = {}
         defaults: dict[int, Any] = {}
@@ -236,7 +173,7 @@ class _Plan:
         self,
         number: int,
         writer: Any,
-        written: Sequence[_Field],
+        written: Sequence[Field],
         goes: Mapping[int, int],
         defaults: Mapping[int, Any],
         layout: Layout,
@@ -244,7 +181,7 @@ class _Plan:
     ) -> None:
         self.number, self.written, self.goes, self.defaults, self.types = number, written, goes, defaults, types
         self.flat = all(field.kind in _PRIMITIVES or field.kind in ("enum", "fixed") for field in written)
-        self._parsed: Any = None if self.flat else fastavro.parse_schema(_bare(writer))
+        self._parsed: Any = None if self.flat else parsed(_bare(writer))
         self._symbols: list[bytes | int] = []  # an enum's number of symbols, then these
         count = len(written)
         self._table = np.zeros((7, count), np.int64)
@@ -350,11 +287,11 @@ def _bare(schema: Any) -> Any:
     return [_bare(inner) for inner in schema] if isinstance(schema, list) else schema
 
 
-def _default(field: _Field, kind: Type) -> Any:
+def _default(field: Field, kind: Type) -> Any:
     """The reader's default as it is kept."""
     value = field.default
-    if field.logical in _MILLIS and kind is Type.TIMESTAMP:
-        return int(value) // _MILLIS[field.logical]
+    if field.logical in MILLIS and kind is Type.TIMESTAMP:
+        return int(value) // MILLIS[field.logical]
     if kind in (Type.DOUBLE, Type.FLOAT):
         return float(value)
     if kind is Type.BOOL:

@@ -76,6 +76,32 @@ def test_an_avro_schema_gives_the_fields(tmp_path: Path) -> None:
     assert found.format == "avro"
 
 
+def test_a_field_of_an_avro_schema_may_name_a_type_and_count_time_in_any_unit(tmp_path: Path) -> None:
+    fields = [
+        {"name": "at", "type": {"type": "long", "logicalType": "local-timestamp-micros"}},
+        {"name": "paid", "type": {"type": "enum", "name": "Way", "symbols": ["CASH", "CARD"]}},
+        {"name": "refunded", "type": ["null", "Way"], "default": None},
+    ]
+    toml = 'name = "a"\n[sources.o]\ntime = "at"\nschema = "o.avsc"\n'
+    (tmp_path / "o.avsc").write_text(json.dumps({"type": "record", "name": "o", "namespace": "shop.events", "fields": fields}))
+    assert project(tmp_path, toml).source("o").fields == {"at": Type.TIMESTAMP, "paid": Type.STRING, "refunded": Type.STRING}
+    for schema, says in (
+        ('{"type": "record"', "o.avsc is no JSON"),
+        ('{"type": "string"}', "o.avsc: an Avro schema of events must be a record"),
+        (
+            '{"type": "record", "name": "o", "fields": [{"name": "at", "type": "Moment"}]}',
+            "o.avsc: this is no Avro schema: UnknownType: Moment",
+        ),
+        (
+            '{"type": "record", "name": "o", "fields": [{"name": "at", "type": "bytes"}]}',
+            "field at of the Avro schema is bytes; a column is",
+        ),
+    ):
+        (tmp_path / "o.avsc").write_text(schema)
+        with pytest.raises(ProjectError, match=says):
+            project(tmp_path, toml)
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [

@@ -191,6 +191,26 @@ def test_what_a_schema_cannot_give_is_refused_with_both_types() -> None:
         columns_of({"type": "record", "name": "E", "fields": [{"name": "x", "type": {"type": "array", "items": "int"}}]})
 
 
+def test_a_name_stands_for_its_type_wherever_it_was_first_told() -> None:
+    way = {"type": "enum", "name": "Way", "symbols": ["CASH", "CARD"]}
+    writer = {
+        "type": "record",
+        "name": "Payment",
+        "namespace": "shop.events",
+        "fields": [
+            {"name": "part", "type": {"type": "record", "name": "Part", "fields": [{"name": "way", "type": way}]}},
+            {"name": "way", "type": "Way"},
+            {"name": "back", "type": ["null", "shop.events.Way"], "default": "a default that does not fit"},
+        ],
+    }
+    value = framed(fastavro.parse_schema(writer, _ignore_default_error=True), {"part": {"way": "CASH"}, "way": "CARD", "back": "CASH"})
+    read = avro.decode(Bytes.of([value]), {"way": Type.STRING, "back": Type.STRING}, ProjectSchemas({1: writer}))
+    assert (read.table.to_pylist(), read.errors) == ([{"way": "CARD", "back": "CASH"}], [])
+    strange = {"type": "record", "name": "Payment", "fields": [{"name": "way", "type": "Way"}]}
+    read = avro.decode(Bytes.of([value]), {"way": Type.STRING}, ProjectSchemas({1: strange}))
+    assert read.errors == [(0, "this is no Avro schema: UnknownType: Way")]
+
+
 @given(st.data())
 def test_no_damage_is_worse_than_a_reason(data: st.DataObject) -> None:
     value = bytearray(good())
