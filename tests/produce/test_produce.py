@@ -304,6 +304,7 @@ def test_rows_for_an_avro_source_are_written_by_its_schema(broker: str, tmp_path
             {"name": "id", "type": "string"},
             {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
             {"name": "amount", "type": ["null", "double"]},
+            {"name": "paid", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}], "default": None},
         ],
     }
     (tmp_path / "order.avsc").write_text(json.dumps(schema))
@@ -312,15 +313,18 @@ def test_rows_for_an_avro_source_are_written_by_its_schema(broker: str, tmp_path
         f'name = "{name}"\nbootstrap_servers = "{broker}"\n[sources.orders]\nkey = "id"\ntime = "at"\nschema = "order.avsc"\n'
     )
     project = load_project(tmp_path)
-    file = jsonl(tmp_path / "o.jsonl", [{"id": "a", "at": 5, "amount": 1.5}, {"id": None, "at": 6}, {"id": "c", "at": 7, "amount": None}])
+    file = jsonl(
+        tmp_path / "o.jsonl", [{"id": "a", "at": 5, "amount": 1.5}, {"id": None, "at": 6}, {"id": "c", "at": 7, "paid": 1_700_000_000_123}]
+    )
     met: list[Bad] = []
     sent = send(project, Replay({"orders": (file,)}), on_bad=met.append)
     assert (sent.rows, sent.bad) == ({"orders": 3}, 1)
     assert "does not fit order.avsc" in met[0].reason
     values = rows(project, "orders")
     assert values[1] == b'{"id": null, "at": 6}', "as it stands, for the dead letters"
-    for value, wished in ((values[0], ("a", 5, 1.5)), (values[2], ("c", 7, None))):
+    for value, wished in ((values[0], ("a", 5, 1.5, None)), (values[2], ("c", 7, None, 1_700_000_000_123))):
         assert value is not None
         assert value[:5] == b"\0\0\0\0\1"
         read = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
-        assert (read["id"], round(read["at"].timestamp() * 1000), read["amount"]) == wished
+        paid = read["paid"] and round(read["paid"].timestamp() * 1000)
+        assert (read["id"], round(read["at"].timestamp() * 1000), read["amount"], paid) == wished
