@@ -51,8 +51,8 @@ def _fits(field: Field, kind: Type) -> tuple[int, int, int] | None:
     written = _PRIMITIVES.get(field.kind, fast.ENUM if field.kind == "enum" else -1)
     if written == fast.NULL:
         return fast.SKIP, 1, written
-    if kind is Type.STRING and written in (fast.STRING, fast.BYTES, fast.ENUM):
-        return fast.TEXTS, 1, written
+    if kind is Type.STRING and (written in (fast.STRING, fast.ENUM) or (written == fast.BYTES and field.logical is None)):
+        return fast.TEXTS, 1, written  # bytes of a logical type are a decimal's digits, no text
     if kind is Type.BOOL and written == fast.BOOLEAN:
         return fast.INTS, 1, written
     if field.logical in MILLIS and written == fast.LONG:

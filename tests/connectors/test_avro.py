@@ -211,6 +211,15 @@ def test_a_name_stands_for_its_type_wherever_it_was_first_told() -> None:
     assert read.errors == [(0, "this is no Avro schema: UnknownType: Way")]
 
 
+def test_a_decimal_is_no_text() -> None:
+    money = {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}
+    for kind, null in ((money, ""), (["null", money], b"\x02")):
+        writer = {"type": "record", "name": "Payment", "fields": [{"name": "amount", "type": kind}]}
+        value = b"\0\0\0\0\1" + (null or b"") + b"\x04A9"  # 166.97
+        read = avro.decode(Bytes.of([value]), {"amount": Type.STRING}, ProjectSchemas({1: writer}))
+        assert read.errors == [(0, "field amount: STRING wanted, the writer's schema 1 has bytes (decimal)")]
+
+
 @given(st.data())
 def test_no_damage_is_worse_than_a_reason(data: st.DataObject) -> None:
     value = bytearray(good())
