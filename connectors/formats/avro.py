@@ -12,11 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import fastavro
+import fastavro._read_py as _read_py
 import numpy as np
 import numpy.typing as npt
 
 from connectors.formats import avro_scan as fast
-from connectors.formats.avro_schema import MILLIS, Field, columns_of, fields_of, parsed
+from connectors.formats.avro_schema import MILLIS, Field, columns_of, fields_of, may_nest, parsed
 from connectors.formats.avro_write import encode, schema_of_table
 from connectors.formats.cells import BITS, BOOL, DATE, DOUBLE, INTEGER, TEXT, Cells, Layout, Read, Unreadable
 from connectors.formats.registry import ProjectSchemas, Registry, Schemas
@@ -182,6 +183,8 @@ class _Plan:
         self.number, self.written, self.goes, self.defaults, self.types = number, written, goes, defaults, types
         self.flat = all(field.kind in _PRIMITIVES or field.kind in ("enum", "fixed") for field in written)
         self._parsed: Any = None if self.flat else parsed(_bare(writer))
+        # the compiled reader has no end to how deep it goes, and would take the process with it
+        self._read = _read_py.schemaless_reader if not self.flat and may_nest(self._parsed) else fastavro.schemaless_reader
         self._symbols: list[bytes | int] = []  # an enum's number of symbols, then these
         count = len(written)
         self._table = np.zeros((7, count), np.int64)
@@ -247,8 +250,11 @@ class _Plan:
         """By fastavro, without logical types: the bare numbers are scaled as in the quick way."""
         data = io.BytesIO(value[5:])
         try:
-            found: Any = fastavro.schemaless_reader(data, self._parsed, None)
-        except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+            found: Any = self._read(data, self._parsed, None)
+        except RecursionError:
+            cells.valid[:, row] = 1
+            raise Unreadable(f"nested too deeply (written with schema {self.number})") from None
+        except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
             cells.valid[:, row] = 1
             raise Unreadable(f"the record cannot be read (written with schema {self.number}): {type(error).__name__}: {error}") from None
         if data.read(1):

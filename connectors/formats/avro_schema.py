@@ -92,3 +92,13 @@ def columns_of(schema: Any) -> dict[str, Type]:
             )
         found[field.name] = kind
     return found
+
+
+def may_nest(kind: Any, inside: frozenset[str | None] = frozenset()) -> bool:
+    """Whether a type of a parsed schema has another of itself within, so that its values may be of any depth."""
+    if isinstance(kind, str):
+        return kind in inside
+    if isinstance(kind, list):
+        return any(may_nest(one, inside) for one in kind)
+    within = [kind["type"], kind.get("items", []), kind.get("values", []), *(field["type"] for field in kind.get("fields", ()))]
+    return any(may_nest(one, inside | {kind.get("name")}) for one in within)

@@ -220,6 +220,17 @@ def test_a_decimal_is_no_text() -> None:
         assert read.errors == [(0, "field amount: STRING wanted, the writer's schema 1 has bytes (decimal)")]
 
 
+def test_a_record_as_deep_as_it_is_long_does_not_end_the_process() -> None:
+    fields = [{"name": "n", "type": "int"}, {"name": "next", "type": ["null", "Node"]}]
+    writer = {"type": "record", "name": "Node", "fields": fields}
+
+    def nodes(depth: int) -> bytes:
+        return b"\0\0\0\0\1" + b"\x06\x02" * depth + b"\x06\0"
+
+    read = avro.decode(Bytes.of([nodes(1), nodes(100_000), nodes(0)]), {"n": Type.INT}, ProjectSchemas({1: writer}))
+    assert (read.table.to_pylist(), read.errors) == ([{"n": 3}, {"n": 3}], [(1, "nested too deeply (written with schema 1)")])
+
+
 @given(st.data())
 def test_no_damage_is_worse_than_a_reason(data: st.DataObject) -> None:
     value = bytearray(good())
