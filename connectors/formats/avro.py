@@ -136,10 +136,10 @@ class Decoder:
     def _plan(self, number: int) -> _Plan | str:
         """How to read a writer's records, or why they cannot be read."""
         if number not in self._plans:
-            writer = self.schemas.schema(number)
-            if writer is None:
-                return f"schema id {number} is not known to {self.schemas}"
             try:
+                writer = self.schemas.schema(number)
+                if writer is None:
+                    return f"schema id {number} is not known to {self.schemas}"
                 self._plans[number] = self._resolve(number, writer)
             except (Unreadable, ProjectError) as error:
                 self._plans[number] = str(error)

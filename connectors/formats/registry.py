@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from connectors.formats.cells import Unreadable
 from streams.errors import BrokerError
 
 AUTH = "DRIFTLINE_SCHEMA_REGISTRY_AUTH"  # user:password
@@ -20,7 +21,7 @@ class Schemas(Protocol):
     """Where writers' schemas come from."""
 
     def schema(self, number: int) -> Any | None:
-        """The Avro schema of this id, None where it is not known; BrokerError where nobody answers."""
+        """The Avro schema of this id, None where it is not known; Unreadable where it is none, BrokerError where nobody answers."""
         ...
 
     def register(self, subject: str, schema: Any) -> int:
@@ -64,9 +65,9 @@ class Registry:
             if answer is None:
                 return None  # not kept: it may be registered later
             if answer.get("schemaType", "AVRO") != "AVRO":
-                raise BrokerError(f"schema {number} at {self.url} is {answer['schemaType']}, wished AVRO")
+                raise Unreadable(f"schema {number} at {self.url} is {answer['schemaType']}, wished AVRO")
             if answer.get("references"):
-                raise BrokerError(f"schema {number} at {self.url} refers to other schemas, which is not read; register it whole")
+                raise Unreadable(f"schema {number} at {self.url} refers to other schemas, which is not read; register it whole")
             self._found[number] = json.loads(answer["schema"])
         return self._found[number]
 

@@ -291,6 +291,10 @@ class FakeRegistry(http.server.BaseHTTPRequestHandler):
         number = self.path.rsplit("/", 1)[-1]
         if self.path.startswith("/subjects/"):
             self.answer(200, {"id": len(known), "schema": known[-1]})
+        elif number == "77":
+            self.answer(200, {"schema": 'syntax = "proto3";', "schemaType": "PROTOBUF"})
+        elif number == "78":
+            self.answer(200, {"schema": '"Other"', "references": [{"name": "Other", "subject": "other", "version": 1}]})
         elif number == "500":
             self.answer(500, {"error_code": 50001, "message": "out of order"})
         elif number.isdigit() and 0 < int(number) <= len(known):
@@ -335,6 +339,9 @@ def test_schemas_come_from_a_registry_once(server: Any) -> None:
     assert server.asked.count("/schemas/ids/1") == 1
     unknown = framed(bare(EVENT), {"key": "k", "n": 3, "kind": "B", "again": "A", "at": 1}, 7)
     assert decoder.decode(Bytes.of([unknown])).errors == [(0, f"schema id 7 is not known to the schema registry at {registry.url}")]
+    for number, reason in ((77, "is PROTOBUF, wished AVRO"), (78, "refers to other schemas, which is not read; register it whole")):
+        read = decoder.decode(Bytes.of([good(), b"\0" + struct.pack(">I", number) + b"x"]))
+        assert read.errors == [(1, f"schema {number} at {registry.url} {reason}")], "it is this record's fault alone"
     with pytest.raises(BrokerError, match="refuses GET /schemas/ids/500: 500"):
         decoder.decode(Bytes.of([b"\0" + struct.pack(">I", 500) + b"x"]))
 
