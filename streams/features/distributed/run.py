@@ -79,10 +79,15 @@ def with_flink(arguments: list[str]) -> None:
     python = os.environ.get(FLINK_PYTHON) or (str(beside) if beside.exists() else None)
     if python is None:
         raise ProjectError(
-            "Flink is not installed here. In a checkout: make setup-flink. Elsewhere: pip install 'driftline[flink]' into an environment of its"
-            f" own, and name its Python in {FLINK_PYTHON}."
+            f"Flink is not installed where {sys.executable} is. In a checkout: make setup-flink. Elsewhere: pip install 'driftline[flink]' into"
+            f" an environment of its own, and name its Python in {FLINK_PYTHON}."
         )
-    os.execv(python, [python, "-m", "streams.cli", *arguments])
+    # without the name: one that has no Flink either shall say so, and not go on in itself for ever
+    others = {name: value for name, value in os.environ.items() if name != FLINK_PYTHON}
+    try:
+        os.execve(python, [python, "-m", "streams.cli", *arguments], others)
+    except OSError as error:
+        raise ProjectError(f"{python} cannot be run: {error.strerror}. Name a Python that has apache-flink in {FLINK_PYTHON}.") from error
 
 
 def newest_state(project: Project) -> str | None:
