@@ -68,7 +68,9 @@ class Rest:
                 operation = answer["operation"]
                 if "location" in operation:
                     return str(operation["location"])
-                raise BrokerError(f"The savepoint of job {job} failed: {_first(operation.get('failure-cause', {}).get('stack-trace', ''))}")
+                raise BrokerError(
+                    f"The savepoint of job {job} failed: {root_cause(operation.get('failure-cause', {}).get('stack-trace', ''))}"
+                )
             time.sleep(0.2)
         raise BrokerError(f"The savepoint of job {job} was not there after {seconds:.0f} s; the job goes on. See: driftline flink list")
 
