@@ -40,7 +40,7 @@ def days_of(buffer, p, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True)
 def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
-    """Milliseconds since the epoch of YYYY-MM-DD[(T| )HH:MM[:SS[.digits]]][Z|(+|-)HH[:]MM], or NONE.
+    """Milliseconds since the epoch of YYYY-MM-DD[(T| )HH:MM[:SS[.digits]]][Z|(+|-)HH[[:]MM]], or NONE.
 
     A time without a zone is UTC; digits after the third are dropped.
     """
@@ -85,9 +85,9 @@ def time_of(buffer, p, end):  # type: ignore[no-untyped-def]
     if byte(buffer, p) == 43 or byte(buffer, p) == 45:
         sign = 1 if byte(buffer, p) == 43 else -1
         colon = 1 if end - p == 6 and byte(buffer, p + 3) == 58 else 0
-        if end - p != 5 + colon:
+        if end - p != 3 and end - p != 5 + colon:
             return none
-        hour, minute = _two(buffer, p + 1), _two(buffer, p + 3 + colon)
+        hour, minute = _two(buffer, p + 1), np.int64(0) if end - p == 3 else _two(buffer, p + 3 + colon)
         if hour < 0 or hour > 23 or minute < 0 or minute > 59:
             return none
         return ms - sign * (hour * 60 + minute) * 60_000

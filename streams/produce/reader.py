@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from connectors.formats import json
+from connectors.formats.times import NONE, times_of
 from connectors.kafka.columns import Bytes
 from streams.errors import DriftlineError
 from streams.produce.chunk import Bad, Chunk
@@ -30,6 +31,7 @@ from streams.types import Int64, Type
 BLOCK = 4 << 20  # bytes of text read at a time
 ROWS = 50_000
 LARGEST = (8 << 20) - (64 << 10)  # bytes of one record that a topic takes
+NOTHING = ("", "NULL", "null", "NA", "NaN", "nan")  # cells of a CSV without a value; a text in quotes is what it says
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 
 
@@ -76,10 +78,10 @@ def size_of(file: str) -> int | None:
     return path.stat().st_size if path.name.endswith((".jsonl", ".ndjson", ".json")) else None
 
 
-def _opened(path: Path, read: Callable[[IO[bytes]], Iterator[Chunk]]) -> Iterator[Chunk]:
+def _opened(path: Path, read: Callable[[Any], Iterator[Chunk]]) -> Iterator[Chunk]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as stream:
         try:
-            yield from read(stream)  # type: ignore[arg-type]
+            yield from read(stream)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DriftlineError(f"{path} cannot be unpacked to its end: {error}. Pack or copy it anew.") from None
 
@@ -200,18 +202,22 @@ def _keys(table: pa.Table, good: Int64, rows: int, source: Source) -> Bytes:
     return Bytes(text.buffer, start, length)
 
 
-def _csv(stream: IO[bytes], name: str, source: Source, start: Start) -> Iterator[Chunk]:
+def _csv(stream: Any, name: str, source: Source, start: Start) -> Iterator[Chunk]:
     try:
         header = stream.readline()
-        names = pyarrow.csv.read_csv(io.BytesIO(header)).column_names
+        names = pyarrow.csv.read_csv(io.BytesIO(header + b"\n")).column_names
         _fit(names, source, name)
+        while (ahead := stream.peek(1)[:1]) in (b"\r", b"\n"):
+            stream.read(1)
+        if not ahead:  # a header alone, which Arrow calls no CSV
+            return
         reader = pyarrow.csv.open_csv(
             stream,
             read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=BLOCK),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types={column: pa.string() for column in names}, include_columns=[c for c in names if c in source.fields], strings_can_be_null=True,
-                null_values=["", "NULL", "null", "NA", "NaN", "nan"],
+                column_types={column: pa.string() for column in names}, include_columns=[c for c in names if c in source.fields],
+                strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=NOTHING,
             ),
         )  # fmt: skip
         row, newest = 0, start.newest
@@ -248,6 +254,8 @@ def _from_text(table: pa.Table, name: str, row: int, source: Source, newest: int
 
 
 def _parse(text: pa.Array, field: str, kind: Type, reasons: dict[int, str]) -> pa.Array:
+    if kind is not Type.STRING:  # there is a program that puts every cell in quotes
+        text = pc.if_else(pc.is_in(text, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), text)
     try:
         return _cast(text, kind)
     except pa.ArrowInvalid:
@@ -262,19 +270,25 @@ def _parse(text: pa.Array, field: str, kind: Type, reasons: dict[int, str]) -> p
 
 
 def _cast(text: pa.Array, kind: Type) -> pa.Array:
+    """Texts as a type. Whole numbers may be written 5 or 5.0, as in JSON."""
+    if kind in (Type.SMALLINT, Type.INT, Type.BIGINT, Type.TIMESTAMP):
+        text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
     if kind is Type.TIMESTAMP:
-        try:
-            return text.cast(pa.int64()).cast(kind.arrow)
-        except pa.ArrowInvalid:
-            return text.cast(pa.timestamp("ms", "UTC")).cast(pa.timestamp("ms")) if _zoned(text) else text.cast(kind.arrow)
+        return _times(text)
     if kind is Type.BOOL:
         return pc.utf8_lower(text).cast(pa.bool_())
     return text.cast(kind.arrow)
 
 
-def _zoned(text: pa.Array) -> bool:
-    first = next((value.as_py() for value in text if value.is_valid), "")
-    return first.endswith("Z") or "+" in first[10:] or "-" in first[11:]
+def _times(text: pa.Array) -> pa.Array:
+    """Milliseconds since the epoch, or ISO 8601: without a zone it is UTC, digits after the milliseconds are dropped."""
+    found = Bytes.from_arrow(text)
+    at = np.zeros(len(text), np.int64)
+    times_of(found.buffer, found.start, found.length, at)
+    numbers = (at == NONE) & ~found.null
+    if numbers.any():
+        at[numbers] = text.filter(pa.array(numbers)).cast(pa.int64()).to_numpy()
+    return pa.array(at, mask=found.null).cast(Type.TIMESTAMP.arrow)
 
 
 def _parquet(path: Path, source: Source, start: Start) -> Iterator[Chunk]:
@@ -309,7 +323,11 @@ def _fitted(batch: pa.RecordBatch, name: str, kind: Type, path: Path) -> pa.Arra
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("ms", column.type.tz), safe=False)
             column = column.cast(pa.timestamp("ms"))
-        return column.cast(kind.arrow)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_large_string(column.type):
+            column = column.cast(pa.string())
+        return _cast(column, kind) if pa.types.is_string(column.type) else column.cast(kind.arrow)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DriftlineError(f"{path}: {name} is {batch.schema.field(name).type}, {kind} was wished: {error}") from None
 
@@ -319,6 +337,9 @@ def _fit(columns: Sequence[str], source: Source, name: str) -> None:
         raise DriftlineError(
             f"{name}: there is no column {source.time!r}, the event time of {source.name}.{did_you_mean(source.time, columns)}"
         )
+    twice = [column for column in source.fields if columns.count(column) > 1]
+    if twice:
+        raise DriftlineError(f"{name}: the column {twice[0]!r} stands twice; which one is meant?")
     unknown = [column for column in columns if column not in source.fields]
     if unknown:
         print(f"{os.path.basename(name)}: left out, as {source.name} has no such field: {', '.join(unknown)}", file=sys.stderr)
