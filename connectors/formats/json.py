@@ -17,7 +17,7 @@ import numpy as np
 from connectors.formats import json_scan as fast
 from connectors.formats.cells import BITS, Cells, Layout, Read, Unreadable
 from connectors.formats.json_write import encode
-from connectors.formats.times import NONE, days_of, time_of
+from connectors.formats.times import NONE, days_of
 from connectors.kafka.columns import Bytes
 from streams.types import Schema, Type
 
@@ -38,14 +38,12 @@ class Decoder:
     A field that is missing or null is NULL, and refused where it is `required`. A field without a column is passed over and counted
     in `unknown_fields` (`unknown_names` has some of their names), or refused where `strict`. A TIMESTAMP is integer milliseconds since
     the epoch, a DATE is text (YYYY-MM-DD); whole numbers may be written 5 or 5.0; of a field that stands twice, the last counts.
-    With `iso_times` (files, not topics) a TIMESTAMP may also be ISO 8601 text; one without a zone is UTC.
     """
 
-    def __init__(self, schema: Schema, required: Collection[str] = (), strict: bool = False, iso_times: bool = False) -> None:
+    def __init__(self, schema: Schema, required: Collection[str] = (), strict: bool = False) -> None:
         self.schema = dict(schema)
         self.strict = strict
         self.required = frozenset(required)
-        self._iso = np.array([iso_times and kind is Type.TIMESTAMP for kind in schema.values()], np.bool_)
         self.unknown_fields = 0
         self.unknown_names: set[str] = set()
         self._layout = Layout(schema, required)
@@ -63,7 +61,7 @@ class Decoder:
         status, unknown = np.empty(rows, np.uint8), np.zeros(rows, np.int32)
         fast.scan(
             values.buffer.ctypes.data, len(values.buffer), values.start, values.length, self._names, self._name_at, self._name_len,
-            layout.kinds, layout.slots, layout.least, layout.most, self._iso, layout.needed, _WORDS, cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, unknown,
+            layout.kinds, layout.slots, layout.least, layout.most, layout.needed, _WORDS, cells.ints, cells.floats, cells.text_at, cells.text_len, cells.valid, status, unknown,
         )  # fmt: skip
         if self.strict:
             status[unknown > 0] = 1
@@ -107,14 +105,14 @@ class Decoder:
             if self.strict:
                 raise Unreadable(f"field {strange[0]} is not in the schema, and the source is strict")
         cells: list[Any] = []
-        for (name, kind), iso in zip(self.schema.items(), self._iso, strict=True):
+        for name, kind in self.schema.items():
             cell = found.get(name)
             if cell is None:
                 if name in self.required:
                     raise Unreadable(f"field {name}: {kind} wanted, " + ("met null" if name in found else "it is missing"))
                 cells.append(None)
             else:
-                cells.append(_cell(name, kind, cell, iso))
+                cells.append(_cell(name, kind, cell))
         return cells
 
 
@@ -123,7 +121,7 @@ def _whole(text: str) -> int | float:
     return float(text) if text == "-0" or len(text) > 4000 else int(text)
 
 
-def _cell(name: str, kind: Type, cell: Any, iso: bool) -> Any:
+def _cell(name: str, kind: Type, cell: Any) -> Any:
     """The value as it is kept, or Unreadable."""
     number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
     if kind in (Type.DOUBLE, Type.FLOAT) and number:
@@ -146,9 +144,9 @@ def _cell(name: str, kind: Type, cell: Any, iso: bool) -> Any:
         if not -(2 ** (bits - 1)) <= cell < 2 ** (bits - 1):
             raise Unreadable(f"field {name}: {kind} wanted ({bits} bits), met {_met(cell)}, which does not fit")
         return int(cell)
-    if (kind is Type.DATE or iso) and isinstance(cell, str):
+    if kind is Type.DATE and isinstance(cell, str):
         text = np.frombuffer(cell.encode("utf-8", "replace") or b" ", np.uint8)
-        found = int((time_of if iso else days_of)(text, 0, len(text)))
+        found = int(days_of(text, 0, len(text)))
         if found != NONE:
             return found
     raise Unreadable(f"field {name}: {_wanted(kind)} wanted, met {_met(cell)}")

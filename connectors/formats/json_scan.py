@@ -14,7 +14,7 @@ import numpy as np
 from connectors.bytes import EACH, TOP, byte, eight
 from connectors.formats.cells import BOOL, DATE, DOUBLE, INTEGER, TEXT
 from connectors.formats.numbers import eight_digits, to_double, trailing_zeros
-from connectors.formats.times import days_of, time_of
+from connectors.formats.times import days_of
 
 U = np.uint64
 CONTROLS, QUOTES, BACKSLASHES = U(0x20) * EACH, U(34) * EACH, U(92) * EACH
@@ -109,7 +109,6 @@ def scan(  # type: ignore[no-untyped-def]
     slots,
     least,
     most,
-    iso,
     needed,
     words,
     ints,
@@ -123,9 +122,8 @@ def scan(  # type: ignore[no-untyped-def]
     """Read every record; `buffer` is the address of `room` bytes.
 
     Field f is the name_len[f] bytes of `names` from name_at[f] on (eight more stand behind the last), of `kinds[f]`, kept in row slots[f]
-    of ints, floats or texts. Where iso[f] is set the integer is a time, and may be ISO 8601 text. `valid[f, i]` is set where record i has
-    a value for it; `status[i]` is 0 where the record was read, 1 where it must be read again; `unknown[i]` counts its fields without a
-    column.
+    of ints, floats or texts. `valid[f, i]` is set where record i has a value for it; `status[i]` is 0 where the record was read, 1 where it
+    must be read again; `unknown[i]` counts its fields without a column.
     """
     fields = len(kinds)
     for i in range(len(start)):
@@ -199,13 +197,6 @@ def scan(  # type: ignore[no-untyped-def]
                         good = False
                         break
                     ints[slots[field], i] = days
-                    valid[field, i] = 1
-                elif kind == INTEGER and iso[field]:
-                    moment = time_of(buffer, p, close)
-                    if moment < -9000000000000000000:
-                        good = False
-                        break
-                    ints[slots[field], i] = moment
                     valid[field, i] = 1
                 elif field >= 0:
                     good = False
