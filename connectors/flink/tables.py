@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from pyflink.common import Row, Types
 from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment, TableResult
@@ -40,10 +41,10 @@ BATCH = Types.ROW_NAMED(["topic", "records"], [Types.STRING(), Types.OBJECT_ARRA
 
 
 def batch(topic: str, keys: Bytes, values: Bytes, times: Int64) -> Row:
-    """Records of one topic as one element for `sink`. Keys may be null, values not; times in ms."""
-    return Row(
-        topic, list(zip([key or b"" for key in keys.to_list()], (~keys.null).tolist(), values.to_list(), times.tolist(), strict=True))
-    )
+    """Records of one topic as one element for `sink`. Keys may be null, values not; times in ms, those before 1970, which Kafka's Java
+    client refuses, as 0."""
+    stamps = np.maximum(times, 0).tolist()
+    return Row(topic, list(zip([key or b"" for key in keys.to_list()], (~keys.null).tolist(), values.to_list(), stamps, strict=True)))
 
 
 def sink(tables: StreamTableEnvironment, stream: DataStream, topics: list[str], kafka: Mapping[str, str], prefix: str) -> TableResult:
@@ -54,6 +55,7 @@ def sink(tables: StreamTableEnvironment, stream: DataStream, topics: list[str], 
         "topic": ";".join(topics),
         **{f"properties.{key}": value for key, value in kafka.items()},
         "properties.transaction.timeout.ms": "600000",
+        "properties.max.request.size": str(16 << 20),  # a topic says what it takes; the client's own limit is 1 MB
         # nothing is seen before the checkpoint, which sends what still waits: few large batches
         "properties.linger.ms": "100",
         "properties.batch.size": str(512 << 10),

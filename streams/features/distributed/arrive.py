@@ -37,7 +37,7 @@ class Arrive:
         decoded = reader.decode(records, now_ms())
         read = reader.read(decoded, records.partition)
         if decoded.refused:
-            letters = dead_letters.to_output(decoded.refused, now_ms())
+            letters = dead_letters.to_output(decoded.refused, now_ms(), keep=False)  # none that a topic may not take: the job would fail
             yield OUT, 0, written(self._job.topics["dead-letters"], *encode(letters), letters.time)
         yield from self._send(read, decoded, reader.input.name)
 

@@ -178,3 +178,14 @@ def test_equal_numbers_fall_into_one_bucket() -> None:
     nan = np.array([0x7FF8000000000000, 0xFFF8000000000000], np.uint64).view(np.float64)  # what is read, and what inf - inf gives
     for same in ([1, 1.0], [0.0, -0.0], nan.tolist()):
         assert len({int(bucket_of(pa.table({"k": [one]}), 1_000_000)[0]) for one in same}) == 1
+
+
+def test_a_large_record_that_cannot_be_read_is_a_small_dead_letter() -> None:
+    """Of one that a topic does not take nothing would be written, and the job would fail at it again and again."""
+    values = Bytes.of([b"no json" * 1_000_000, b"no json"])
+    offsets, none = np.arange(2, dtype=np.int64), Bytes.nulls(2)
+    arrived = Arrived(1, Records("p.events", 0, offsets, offsets, none, values, Headers.none(2), 2))
+    (letters,) = (one.values.to_list() for one in Local(job_of(SQL)).run([arrived]) if one.topic == "dead-letters")
+    large, small = (json.loads(letter or b"") for letter in letters)
+    assert (large["value"], large["left_out"]) == (None, 7_000_000)
+    assert (small["value"], small["left_out"]) == ("bm8ganNvbg==", 0)
