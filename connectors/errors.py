@@ -9,7 +9,8 @@ DriftlineError
     ├── ProduceError          record batches were not written
     ├── TransactionError      a transaction could not be committed; nothing of it is visible
     │   └── FencedError       another producer took over this transactional id; stop
-    └── OffsetLostError       the wanted offset is no longer (or not yet) in the log
+    └── OffsetLostError       the wanted offset is not in the log
+        └── OffsetGoneError   the log begins behind it: retention took it
 """
 
 from __future__ import annotations
@@ -56,7 +57,24 @@ class FencedError(TransactionError):
 
 
 class OffsetLostError(BrokerError):
-    """The wanted offset is no longer (or not yet) in the log."""
+    """The wanted offset is not in the log."""
+
+
+class OffsetGoneError(OffsetLostError):
+    """The log begins behind the wanted offset: retention took it. `after` is where it begins."""
+
+    def __init__(self, message: str, topic: str, partition: int, offset: int, after: int) -> None:
+        super().__init__(message)
+        self.topic, self.partition, self.offset, self.after = topic, partition, offset, after
+
+
+def not_in_log(topic: str, partition: int, offset: int, beginning: int, end: int) -> OffsetLostError:
+    """What to raise for an offset that a log from `beginning` to `end` does not have."""
+    place = f"{topic}[{partition}]@{offset}"
+    if offset < beginning:
+        message = f"{place} is no longer in the log, which has {beginning}..{end}: retention took it"
+        return OffsetGoneError(message, topic, partition, offset, beginning)
+    return OffsetLostError(f"{place} is not in the log, which has {beginning}..{end}: it was cut, or the topic was made anew")
 
 
 def said(error: BaseException) -> str:

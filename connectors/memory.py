@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from connectors.errors import FencedError, MessageTooLargeError, OffsetLostError, TransactionError
+from connectors.errors import FencedError, MessageTooLargeError, TransactionError, not_in_log
 from connectors.kafka import batches as wire
 from connectors.kafka.admin import TopicSettings
 from connectors.kafka.columns import Bytes, Headers, Records
@@ -167,9 +167,7 @@ class MemoryConsumer:
     def _read(self, part: TopicPart, most: int) -> Records | None:
         log, at = self._broker._log(part), self._positions[part]
         if not log.beginning <= at <= log.end:
-            raise OffsetLostError(
-                f"{part[0]}[{part[1]}]@{at} is not in the log, which has {log.beginning}..{log.end}; seek to an offset that is there"
-            )
+            raise not_in_log(*part, at, log.beginning, log.end)
         taken = []
         end = log.stable if self._committed else log.end
         for chunk in log.chunks[log.at(at) :]:

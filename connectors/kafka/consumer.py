@@ -10,7 +10,7 @@ import kafka.errors
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 
-from connectors.errors import OffsetLostError, said
+from connectors.errors import OffsetLostError, not_in_log, said
 from connectors.kafka import seams
 from connectors.kafka import settings as _settings
 from connectors.kafka.columns import Records
@@ -189,15 +189,9 @@ class ColumnarConsumer:
         raise BrokerError(f"the offsets of {', '.join(map(str, asked))} cannot be read: the broker gave no answer for all of them")
 
     def _lost(self, error: kafka.errors.OffsetOutOfRangeError) -> OffsetLostError:
-        lines = []
-        for tp, offset in (error.args[0] if error.args and isinstance(error.args[0], dict) else {}).items():
-            part = tuple(tp)
-            lines.append(
-                f"{tp.topic}[{tp.partition}]@{offset} is not in the log, which has {self.beginning_offsets([part])[part]}..{self.end_offsets([part])[part]}"
-            )
-        return OffsetLostError(
-            "; ".join(lines) + "; retention or a truncation took it: seek to an offset that is there, or raise the topic's retention"
-        )
+        ((tp, offset),) = error.args[0].items()  # kafka-python raises it partition by partition
+        part = tuple(tp)
+        return not_in_log(tp.topic, tp.partition, offset, self.beginning_offsets([part])[part], self.end_offsets([part])[part])
 
 
 def _unreachable(settings: Mapping[str, Any], error: Exception) -> BrokerError:

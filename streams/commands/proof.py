@@ -74,6 +74,8 @@ def verify(
         )
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.items() if count)
         typer.echo(f"{found.rows:,} rows compared, {found.equal:,} equal in every bit{'; ' + reasons if reasons else ''}.")
+        if found.gone:
+            typer.echo(f"{found.gone:,} more rows could not be compared: the log no longer has their events.")
     if found.reasons["unexplained"] or found.reasons["missing row"]:
         raise typer.Exit(1)
 

@@ -22,11 +22,9 @@ from streams.features.step import PLAN, PLAN_DIGITS, ROWS, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
 from streams.types import OFFSET, PARTITION, TIME, Int64, Position, Type
-from streams.worker.commits import Commit, Standing
 from streams.worker.connection import Connection, Consumer, KafkaConnection, Part
-from streams.worker.merge import Frontier, Progress
 from streams.worker.recovery import read_commits
-from streams.worker.replay import LogReader, replay
+from streams.worker.replay import LogReader, beginning, gone, replay
 
 REASONS = ("changed definition", "missing history", "late event", "missing row", "unexplained")
 SHOWN = 100  # differences that are kept with their values
@@ -46,7 +44,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verified:
-    """`rows` compared, `equal` of them in every bit; `different` counts values, `reasons` the rows by reason."""
+    """`rows` compared, `equal` of them in every bit; `different` counts values, `reasons` the rows by reason. Of `gone` rows the log no longer
+    has the event, so that they could not be compared."""
 
     rows: int
     equal: int
@@ -54,6 +53,7 @@ class Verified:
     reasons: Mapping[str, int]
     plan: str
     differences: tuple[Difference, ...] = ()
+    gone: int = 0
 
 
 @dataclass
@@ -91,13 +91,15 @@ def verify(
         commits = list(read_commits(consumer, project.topic("commits"), start, "features"))
         if not commits:
             return Verified(0, 0, 0, dict.fromkeys(REASONS, 0), plan.hash)
-        begin, cut = _start(consumer.beginning_offsets, commits)
+        begin = beginning(commits)
+        cut = bool(gone(consumer, begin, commits))
         engine, tally = Engine(plan, inputs, project.state_dir / ROWS), _Tally(plan, project.topic(str(plan.driving)), [], None)
         tally.late = [(one["time"], one["behind_ms"]) for one in ledger(connection, project.topic("late"))]
         if last is not None:
             ends = {(one.topic, one.partition): one.end for commit in commits for one in commit.ranges}
             tally.last_from = {partition: end - last for (topic, partition), end in ends.items() if topic == tally.topic}
-        served = _Served(served_consumer, project.topic("features"), plan)
+        events = [(tally.topic, partition) for partition in consumer.partitions(tally.topic)]
+        served = _Served(served_consumer, project.topic("features"), plan, consumer.beginning_offsets(events))
         for one in replay(consumer, by_topic, begin, commits, progress):
             if one.taken is None:
                 continue
@@ -113,30 +115,24 @@ def verify(
     finally:
         consumer.close()
         served_consumer.close()
-    return Verified(tally.rows, tally.equal, tally.different, tally.reasons, plan.hash, tuple(tally.shown))
-
-
-def _start(beginnings: Callable[[list[Part]], dict[Part, int]], commits: list[Commit]) -> tuple[Standing, bool]:
-    """Where the first commit began; where the log no longer reaches back so far, where it begins now (and True)."""
-    starts: dict[Part, int] = {}
-    for commit in commits:
-        for one in commit.ranges:
-            starts.setdefault((one.topic, one.partition), one.start)
-    has = beginnings(list(starts))
-    cut = any(has[part] > start for part, start in starts.items())
-    return Standing(0, Frontier(), {part: Progress(max(start, has[part]), max(start, has[part])) for part, start in starts.items()}), cut
+    return Verified(tally.rows, tally.equal, tally.different, tally.reasons, plan.hash, tuple(tally.shown), served.gone)
 
 
 class _Served:
-    """The feature rows as they stand in the log, given out by the places of their events; what is not asked for waits."""
+    """The feature rows as they stand in the log, given out by the places of their events; what is not asked for waits.
 
-    def __init__(self, consumer: Consumer, topic: str, plan: Plan) -> None:
+    Rows of events before `events`, where the log begins now, are only counted.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, plan: Plan, events: Mapping[Part, int]) -> None:
         self.schema = {**plan.schema, PARTITION: Type.INT, OFFSET: Type.BIGINT, TIME: Type.BIGINT, PLAN: Type.STRING}
         parts = [(topic, partition) for partition in consumer.partitions(topic)]
         begins = consumer.beginning_offsets(parts)
         self._ends = consumer.end_offsets(parts)
         self._log = LogReader(consumer, begins)
         self._at = dict(begins)
+        self._begins = np.array([at for _, at in sorted(events.items())], np.int64)
+        self.gone = 0
         self._waiting = pa.table({name: pa.array([], kind.arrow) for name, kind in self.schema.items()})
 
     def find(self, partitions: Int64, offsets: Int64) -> tuple[npt.NDArray[np.bool_], pa.Table]:
@@ -170,7 +166,10 @@ class _Served:
             return False
         self._at = {part: min(at + 20_000, self._ends[part]) for part, at in self._at.items()}
         tables = [json.decode(records.values.take(records.values.length > 0), self.schema).table for records in self._log.upto(self._at)]
-        self._waiting = pa.concat_tables([self._waiting, *(table.cast(self._waiting.schema) for table in tables)]).combine_chunks()
+        came = pa.concat_tables([self._waiting.slice(0, 0), *(table.cast(self._waiting.schema) for table in tables)])
+        there = came.column(OFFSET).to_numpy() >= self._begins[came.column(PARTITION).to_numpy()]
+        self.gone += int((~there).sum())
+        self._waiting = pa.concat_tables([self._waiting, came.filter(pa.array(there))]).combine_chunks()
         return True
 
 

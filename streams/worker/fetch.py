@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
-from connectors.errors import CorruptBatchError
+from connectors.errors import CorruptBatchError, OffsetGoneError
 from connectors.kafka.columns import Records
 from streams.events.decode import Decoded, Refused
 from streams.worker.connection import Consumer, Part
@@ -166,7 +166,7 @@ class Fetch:
     def _poll(self, timeout_ms: int) -> int:
         try:
             polled = self._consumer.poll(timeout_ms, self._poll_records)
-        except CorruptBatchError as error:
+        except (CorruptBatchError, OffsetGoneError) as error:
             self._pass_over(error)
             return 1
         found = []
@@ -194,8 +194,8 @@ class Fetch:
         for parts in groups:
             yield from zip(parts, self._decode(parts), strict=True)
 
-    def _pass_over(self, error: CorruptBatchError) -> None:
-        """A damaged batch cannot be read again, so it is refused as one and the stream goes on behind it."""
+    def _pass_over(self, error: CorruptBatchError | OffsetGoneError) -> None:
+        """What is damaged, or gone before it was read, will never be there again: it is refused as one, and the stream goes on behind it."""
         part = (error.topic, error.partition)
         refused = Refused(*part, error.offset, -1, None, None, (), f"{error.message}; offsets {error.offset}..{error.after} are lost")
         (decoded,) = self._decode([Records.none(*part, error.after)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from streams.step import Step
 from streams.worker.commits import BEGINNING, Commit, Standing, standing, still_ahead
 from streams.worker.connection import Consumer, Part
 from streams.worker.merge import Merge
-from streams.worker.replay import Reader, beginning, replay
+from streams.worker.replay import Reader, beginning, gone, replay
 from streams.worker.snapshots import Snapshot, Snapshots
 
+log = logging.getLogger(__name__)
 CLOCK_SKEW_MS = 600_000  # commits are looked for so long before their own time
 REPLAYED_PER_S = 400_000  # until the first figures are there
 
@@ -58,7 +60,8 @@ def recover(
     end: int,
     signature: str = "",
 ) -> Recovered:
-    """Bring `step` and its merge to the last commit. Raises StateError where the log does not have what is needed.
+    """Bring `step` and its merge to the last commit. StateError where the log of commits is cut; what else the log no longer has is missing
+    in the state, with a warning.
 
     `end`: of the commits, those of open transactions included. The step's own have all ended when its producer was opened; what another
     step has open hides all behind it, so it is waited for.
@@ -124,7 +127,14 @@ def _replayed(
     sensor: Sensor,
 ) -> tuple[Merge, list[tuple[str, int, int]]]:
     commits = list(commits_of(consumer, commits_topic, step.name, committed.number, snapshot))
-    start = snapshot.standing if snapshot is not None else beginning(consumer, readers, commits)
+    start = snapshot.standing if snapshot is not None else beginning(commits)
+    if lost := gone(consumer, start, commits):
+        log.warning(
+            "%s: its state is made again without %s, which the log no longer has and no snapshot covers: what reaches back to these events"
+            " lacks them",
+            step.name,
+            ", ".join(map(str, lost)),
+        )
     total = sum(one.end - one.start for commit in commits for one in commit.ranges)
     merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)], start.frontier)
     since = "its beginning" if snapshot is None else datetime.fromtimestamp(snapshot.at / 1000, UTC).strftime("%H:%M:%S")

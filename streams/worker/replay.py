@@ -6,15 +6,15 @@ Commits that follow each other in order are taken together, so that a replay run
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from connectors.errors import CorruptBatchError
+from connectors.errors import CorruptBatchError, OffsetGoneError
 from connectors.kafka.columns import Records
 from streams.errors import StateError
 from streams.events.decode import Decoded, Format, decode, decode_parts
 from streams.step import Input
 from streams.types import OffsetRange
-from streams.worker.commits import Commit, Standing
+from streams.worker.commits import BEGINNING, Commit, Standing
 from streams.worker.connection import Consumer, Part
 from streams.worker.merge import Merge, Progress, Read, Taken
 
@@ -51,7 +51,7 @@ def poll(consumer: Consumer, timeout_ms: int, max_records: int = GROUP_RECORDS) 
 
 
 class LogReader:
-    """Reads each partition up to asked offsets, however much a fetch brings."""
+    """Reads each partition up to asked offsets, however much a fetch brings; of what the log no longer has, nothing."""
 
     def __init__(self, consumer: Consumer, start: Mapping[Part, int]) -> None:
         self._consumer = consumer
@@ -72,7 +72,7 @@ class LogReader:
         quiet = 0
         while short := {part for part, end in ends.items() if self._at[part] < end}:
             self._only(short)
-            polled = poll(self._consumer, 100, GROUP_RECORDS)
+            polled = self._poll(ends)
             for records in polled:
                 part = (records.topic, records.partition)
                 self._ahead[part].append(records)
@@ -84,6 +84,14 @@ class LogReader:
             quiet = 0 if polled else quiet + 1
             if quiet > QUIET_POLLS:
                 raise StateError(f"the log gives nothing more of {', '.join(f'{t}[{p}]@{self._at[t, p]}' for t, p in sorted(short))}.")
+
+    def _poll(self, ends: Mapping[Part, int]) -> list[Records]:
+        try:
+            return poll(self._consumer, 100, GROUP_RECORDS)
+        except OffsetGoneError as error:
+            part = (error.topic, error.partition)
+            self._consumer.seek(part, error.after)
+            return [Records.none(*part, min(error.after, ends[part]))]
 
     def _buffered(self, part: Part, end: int) -> Iterator[Records]:
         waiting = self._ahead[part]
@@ -179,17 +187,21 @@ def _feed(
     return count
 
 
-def beginning(consumer: Consumer, readers: Mapping[str, Reader], commits: Sequence[Commit]) -> Standing:
-    """Where the first of these commits began, before any state. StateError where the log no longer has it."""
+def beginning(commits: Sequence[Commit]) -> Standing:
+    """Where the first of these commits began, before any state."""
     starts: dict[Part, int] = {}
     for commit in commits:
         for one in commit.ranges:
             starts.setdefault((one.topic, one.partition), one.start)
-    has = consumer.beginning_offsets(list(starts))
-    lost = [OffsetRange(*part, start, has[part]) for part, start in starts.items() if has[part] > start]
-    if lost:
-        raise StateError(
-            f"The log no longer has {', '.join(map(str, lost))}, and there is no snapshot: what these events left behind in the windows is"
-            " gone. Put a snapshot back, or raise the retention of the sources and begin anew."
-        )
-    return Standing(0, Merge([]).frontier, {part: Progress(start, start) for part, start in starts.items()})
+    return replace(BEGINNING, progress={part: Progress(start, start) for part, start in starts.items()})
+
+
+def gone(consumer: Consumer, start: Standing, commits: Sequence[Commit]) -> list[OffsetRange]:
+    """What a replay of `commits` from `start` would read and the log no longer has."""
+    first = {part: one.low for part, one in start.progress.items()}
+    last = {part: one.read for part, one in start.progress.items()}
+    for one in (one for commit in commits for one in commit.ranges):
+        first.setdefault((one.topic, one.partition), one.start)
+        last[one.topic, one.partition] = one.end
+    has = consumer.beginning_offsets(list(first))
+    return [OffsetRange(*part, start, min(has[part], last[part])) for part, start in first.items() if has[part] > start < last[part]]

@@ -13,7 +13,7 @@ import pytest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from connectors.broker import EmbeddedBroker
-from connectors.errors import FencedError, MessageTooLargeError, OffsetLostError, TransactionError
+from connectors.errors import FencedError, MessageTooLargeError, OffsetGoneError, OffsetLostError, TransactionError
 from connectors.kafka import Bytes, ColumnarConsumer, ColumnarProducer, Records, TopicSettings, ensure_topics
 from connectors.kafka.admin import transaction_version
 from connectors.memory import MemoryBroker
@@ -296,9 +296,15 @@ def test_an_offset_that_is_gone_is_said(there: Any, topic: str) -> None:
     there.delete_before((topic, 0), 4)
     consumer = there.consumer()
     consumer.assign([(topic, 0)], {(topic, 0): 1})
-    with pytest.raises(OffsetLostError, match=rf"{topic}\[0\]@1 is not in the log, which has 4\.\.6"):
+    with pytest.raises(OffsetGoneError, match=rf"{topic}\[0\]@1 is no longer in the log, which has 4\.\.6: retention took it") as gone:
         for _ in range(50):
             consumer.poll(200)
+    assert gone.value.after == 4
+    consumer.seek((topic, 0), 9)
+    with pytest.raises(OffsetLostError, match=rf"{topic}\[0\]@9 is not in the log, which has 4\.\.6") as lost:
+        for _ in range(50):
+            consumer.poll(200)
+    assert not isinstance(lost.value, OffsetGoneError)
     consumer.seek((topic, 0), 4)
     assert [records.values.to_list() for records in read_all(consumer)] == [[b"e", b"f"]]
     assert consumer.beginning_offsets([(topic, 0)]) == {(topic, 0): 4}

@@ -112,6 +112,8 @@ def test_each_difference_has_a_reason(project: Project, broker: MemoryBroker) ->
     broker.delete_before((project.topic("payments"), 0), 150)
     cut = verify(project, connection=Connection(broker))
     assert cut.reasons["missing history"] > 0 and cut.reasons["unexplained"] == 0
+    assert cut.reasons["missing row"] + cut.gone == 3 + 150  # of events that are gone nothing is missing
+    assert cut.gone >= 150
 
 
 def test_a_backfill_from_the_log_and_from_files_gives_the_served_rows(project: Project, broker: MemoryBroker, tmp_path: Path) -> None:

@@ -163,6 +163,32 @@ def test_a_damaged_batch_is_passed_over_by_a_restart_too(monkeypatch: pytest.Mon
     assert sum(b"damaged" in (value or b"") for value in values(made, "t.dead-letters")) == 1
 
 
+def test_what_retention_took_before_it_was_read_is_told_and_passed_over() -> None:
+    made = broker()
+    put(made, "t.b", 0, [row(at) for at in range(1, 51)])
+    run_to_end(step(), Connection(made), batch_rows=10)
+    put(made, "t.b", 0, [row(at) for at in range(51, 101)])
+    made.delete_before(("t.b", 0), 70)
+    for _ in range(2):  # the second goes the way of the first by its commits
+        run_to_end(step(), Connection(made), batch_rows=10)
+    assert [json.loads(value or b"")["_offset"] for value in values(made, "t.out")] == [*range(50), *range(70, 100)]
+    (letter,) = values(made, "t.dead-letters")
+    assert b"no longer in the log, which has 70..100: retention took it; offsets 50..70 are lost" in (letter or b"")
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with a snapshot", "from the log alone"])
+def test_a_restart_goes_on_when_retention_took_what_was_answered(kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made, snapshots = broker(), Folder(tmp_path) if kept else None
+    put(made, "t.b", 0, [row(at) for at in range(1, 51)])
+    run_to_end(step(), Connection(made), batch_rows=10, snapshots=snapshots)
+    made.delete_before(("t.b", 0), 30)
+    put(made, "t.b", 0, [row(at) for at in range(51, 61)])
+    run_to_end(step(), Connection(made), batch_rows=10, snapshots=snapshots)
+    assert [json.loads(value or b"")["_offset"] for value in values(made, "t.out")] == [*range(60)]
+    assert values(made, "t.dead-letters") == []
+    assert ("made again without t.b[0]@0..30, which the log no longer has" in caplog.text) == (not kept)
+
+
 def test_a_commit_whose_rows_may_be_lost_is_not_gone_on_by() -> None:
     """At least once, a commit's record may have arrived when its rows have not; also when it goes on exactly once."""
     made, whole = broker(), broker()
