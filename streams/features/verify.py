@@ -21,10 +21,11 @@ from streams.features.plan import Plan
 from streams.features.step import PLAN, PLAN_DIGITS, ROWS, inputs_of, plan_of
 from streams.pipeline import readers
 from streams.project import Project
-from streams.types import OFFSET, PARTITION, TIME, Int64, Position, Type
+from streams.types import OFFSET, PARTITION, TIME, Int64, OffsetRange, Position, Type
+from streams.worker.commits import BEGINNING
 from streams.worker.connection import Connection, Consumer, KafkaConnection, Part
 from streams.worker.recovery import read_commits
-from streams.worker.replay import LogReader, beginning, gone, replay
+from streams.worker.replay import LogReader, replay
 
 REASONS = ("changed definition", "missing history", "late event", "missing row", "unexplained")
 SHOWN = 100  # differences that are kept with their values
@@ -85,25 +86,24 @@ def verify(
     plan = plan_of(project)
     inputs = inputs_of(project, plan)
     by_topic = readers(project, inputs)
-    consumer, served_consumer = connection.consumer(), connection.consumer()
+    topic = project.topic("commits")
+    lookup, consumer, served_consumer = connection.consumer(), connection.consumer(), connection.consumer()
+    lost: list[OffsetRange] = []
     try:
-        start = consumer.beginning_offsets([(project.topic("commits"), 0)])[project.topic("commits"), 0]
-        commits = list(read_commits(consumer, project.topic("commits"), start, "features"))
-        if not commits:
-            return Verified(0, 0, 0, dict.fromkeys(REASONS, 0), plan.hash)
-        begin = beginning(commits)
-        cut = bool(gone(consumer, begin, commits))
+        start = lookup.beginning_offsets([(topic, 0)])[topic, 0]
         engine, tally = Engine(plan, inputs, project.state_dir / ROWS), _Tally(plan, project.topic(str(plan.driving)), [], None)
         tally.late = [(one["time"], one["behind_ms"]) for one in ledger(connection, project.topic("late"))]
         if last is not None:
+            commits = read_commits(lookup, topic, start, "features")
             ends = {(one.topic, one.partition): one.end for commit in commits for one in commit.ranges}
             tally.last_from = {partition: end - last for (topic, partition), end in ends.items() if topic == tally.topic}
         events = [(tally.topic, partition) for partition in consumer.partitions(tally.topic)]
         served = _Served(served_consumer, project.topic("features"), plan, consumer.beginning_offsets(events))
-        for one in replay(consumer, by_topic, begin, commits, progress):
+        commits = read_commits(lookup, topic, start, "features")
+        for one in replay(consumer, by_topic, BEGINNING, commits, progress, gone=lost.append):
             if one.taken is None:
                 continue
-            if cut and tally.history_from is None:
+            if lost and tally.history_from is None:
                 tally.history_from = min(int(table.column(TIME).to_numpy().min()) for table in one.taken.batch.tables.values())
             table = engine.rows(one.taken.batch)
             if table.num_rows:
@@ -113,6 +113,7 @@ def verify(
             tally.different += 1
             tally.show(Difference(event, 0, "", "a row", "no row: it is there twice, or its event is not in the log", "missing row"))
     finally:
+        lookup.close()
         consumer.close()
         served_consumer.close()
     return Verified(tally.rows, tally.equal, tally.different, tally.reasons, plan.hash, tuple(tally.shown), served.gone)

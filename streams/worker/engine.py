@@ -202,17 +202,19 @@ class Worker:
         commits = (self.settings.topics.commits, 0)
         with closing(self._connection.consumer("read_uncommitted")) as all_of_it:
             end = all_of_it.end_offsets([commits])[commits]
-        found = recover(
-            self.step,
-            stoppable(self._lookup, self._stopping.is_set),
-            self._readers,
-            self.settings.group,
-            self.settings.topics.commits,
-            self.settings.snapshots,
-            self.sensor,
-            end,
-            self.settings.signature,
-        )
+        with closing(self._connection.consumer()) as reading:
+            found = recover(
+                self.step,
+                stoppable(self._lookup, self._stopping.is_set),
+                stoppable(reading, self._stopping.is_set),
+                self._readers,
+                self.settings.group,
+                self.settings.topics.commits,
+                self.settings.snapshots,
+                self.sensor,
+                end,
+                self.settings.signature,
+            )
         self._marking = {reader.rank for reader in self._readers.values() if reader.input.idle_after > 0}
         marked: Sequence[str] = getattr(self.step, "marked", ())
         self._marked_parts = [(topic, partition) for topic in marked for partition in self._lookup.partitions(topic)]

@@ -13,10 +13,11 @@ from connectors.kafka.columns import Records
 from streams.errors import StateError
 from streams.sensors import Sensor
 from streams.step import Step
+from streams.types import OffsetRange
 from streams.worker.commits import BEGINNING, Commit, Standing, standing, still_ahead
 from streams.worker.connection import Consumer, Part
 from streams.worker.merge import Merge
-from streams.worker.replay import Reader, beginning, gone, replay
+from streams.worker.replay import Reader, replay
 from streams.worker.snapshots import Snapshot, Snapshots
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Recovered:
 def recover(
     step: Step,
     consumer: Consumer,
+    reading: Consumer,
     readers: Mapping[str, Reader],
     group: str,
     commits_topic: str,
@@ -63,7 +65,7 @@ def recover(
     """Bring `step` and its merge to the last commit. StateError where the log of commits is cut; what else the log no longer has is missing
     in the state, with a warning.
 
-    `end`: of the commits, those of open transactions included. The step's own have all ended when its producer was opened; what another
+    `consumer` reads the commits while `reading` reads what they took. `end`: of the commits, those of open transactions included. The step's own have all ended when its producer was opened; what another
     step has open hides all behind it, so it is waited for.
     """
     parts = [(reader.input.topic, partition) for reader in readers.values() for partition in consumer.partitions(reader.input.topic)]
@@ -77,7 +79,10 @@ def recover(
         snapshot = snapshots.newest(committed.number, signature, lambda one: _has(consumer, commits_topic, step.name, one))
     if snapshot is not None:
         step.restore(snapshot.state)
-    merge, ahead = _replayed(step, consumer, readers, commits_topic, committed, snapshot, sensor)
+    start = BEGINNING if snapshot is None else snapshot.standing
+    commits = commits_of(consumer, commits_topic, step.name, committed.number, snapshot)
+    since = "its beginning" if snapshot is None else datetime.fromtimestamp(snapshot.at / 1000, UTC).strftime("%H:%M:%S")
+    merge, ahead = _replayed(step, reading, readers, start, commits, committed, since, sensor)
     committed = replace(committed, ahead=still_ahead(ahead, committed.progress))
     return Recovered(_opened(merge, readers, consumer, parts, committed), committed)
 
@@ -121,26 +126,29 @@ def _replayed(
     step: Step,
     consumer: Consumer,
     readers: Mapping[str, Reader],
-    commits_topic: str,
+    start: Standing,
+    commits: Iterator[Commit],
     committed: Standing,
-    snapshot: Snapshot | None,
+    since: str,
     sensor: Sensor,
 ) -> tuple[Merge, list[tuple[str, int, int]]]:
-    commits = list(commits_of(consumer, commits_topic, step.name, committed.number, snapshot))
-    start = snapshot.standing if snapshot is not None else beginning(commits)
-    if lost := gone(consumer, start, commits):
+    def gone(lost: OffsetRange) -> None:
+        upto = min(lost.end, committed.progress[lost.topic, lost.partition].read)
         log.warning(
             "%s: its state is made again without %s, which the log no longer has and no snapshot covers: what reaches back to these events"
             " lacks them",
             step.name,
-            ", ".join(map(str, lost)),
+            replace(lost, end=upto),
         )
-    total = sum(one.end - one.start for commit in commits for one in commit.ranges)
+
+    has = consumer.beginning_offsets(list(committed.progress))
+    begun_at = {part: max(has[part], start.progress[part].read if part in start.progress else 0) for part in committed.progress}
+    total = sum(max(one.read - begun_at[part], 0) for part, one in committed.progress.items())
     merge = Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)], start.frontier)
-    since = "its beginning" if snapshot is None else datetime.fromtimestamp(snapshot.at / 1000, UTC).strftime("%H:%M:%S")
     sensor.on_state(step.name, "replaying", f"replaying {_count(total)} events since {since}, about {total / REPLAYED_PER_S:.0f} s")
     begun = time.monotonic()
     told = getattr(step, "frontier", None)
+    ahead = [*start.ahead]
     for one in replay(
         consumer,
         readers,
@@ -149,12 +157,14 @@ def _replayed(
         lambda done: sensor.on_replay(step.name, done, total, time.monotonic() - begun),
         merge,
         marks=told is not None,
+        gone=gone,
     ):
+        ahead += (place for commit in one.commits for place in commit.ahead)
         if one.taken is not None:
             step.process(one.taken.batch)
         if told is not None and (mark := one.commits[-1].mark) is not None:
             told(mark)
-    return merge, [*start.ahead, *(one for commit in commits for one in commit.ahead)]
+    return merge, ahead
 
 
 def commits_of(consumer: Consumer, topic: str, step: str, last: int, snapshot: Snapshot | None = None) -> Iterator[Commit]:

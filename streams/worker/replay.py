@@ -6,7 +6,7 @@ Commits that follow each other in order are taken together, so that a replay run
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from connectors.errors import CorruptBatchError, OffsetGoneError
 from connectors.kafka.columns import Records
@@ -14,9 +14,9 @@ from streams.errors import StateError
 from streams.events.decode import Decoded, Format, decode, decode_parts
 from streams.step import Input
 from streams.types import OffsetRange
-from streams.worker.commits import BEGINNING, Commit, Standing
+from streams.worker.commits import Commit, Standing
 from streams.worker.connection import Consumer, Part
-from streams.worker.merge import Merge, Progress, Read, Taken
+from streams.worker.merge import Merge, Read, Taken
 
 GROUP_RECORDS = 100_000
 QUIET_POLLS = 3_000  # of 100 ms: so long without anything, and what is asked for is not in the log
@@ -51,10 +51,10 @@ def poll(consumer: Consumer, timeout_ms: int, max_records: int = GROUP_RECORDS) 
 
 
 class LogReader:
-    """Reads each partition up to asked offsets, however much a fetch brings; of what the log no longer has, nothing."""
+    """Reads each partition up to asked offsets, however much a fetch brings. `gone` is told of what the log no longer has."""
 
-    def __init__(self, consumer: Consumer, start: Mapping[Part, int]) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Consumer, start: Mapping[Part, int], gone: Callable[[OffsetRange], None] = lambda lost: None) -> None:
+        self._consumer, self._gone = consumer, gone
         self._ahead: dict[Part, list[Records]] = {part: [] for part in start}
         self._at = dict(start)
         consumer.assign(list(start), dict(start))
@@ -91,6 +91,7 @@ class LogReader:
         except OffsetGoneError as error:
             part = (error.topic, error.partition)
             self._consumer.seek(part, error.after)
+            self._gone(OffsetRange(*part, error.offset, error.after))
             return [Records.none(*part, min(error.after, ends[part]))]
 
     def _buffered(self, part: Part, end: int) -> Iterator[Records]:
@@ -149,12 +150,16 @@ def replay(
     progress: Callable[[int], None] = lambda records: None,
     merge: Merge | None = None,
     marks: bool = False,
+    gone: Callable[[OffsetRange], None] = lambda lost: None,
 ) -> Iterator[Replayed]:
-    """Take again what `commits` took, beginning at `start`; `readers` by topic. The merge goes along, for who wants to go on with it."""
+    """Take again what `commits` took, beginning at `start`; `readers` by topic. The merge goes along, for who wants to go on with it.
+
+    There may be millions of commits: they are asked for as they are needed, by a consumer that is not this one. `gone` as for a LogReader.
+    """
     merge = merge or Merge([reader.input for reader in sorted(readers.values(), key=lambda reader: reader.rank)], start.frontier)
     for part, one in start.progress.items():
         merge.open(readers[part[0]].rank, part[1], one.low_newest, one.low)
-    log = LogReader(consumer, {part: one.low for part, one in start.progress.items()})
+    log = LogReader(consumer, {part: one.low for part, one in start.progress.items()}, gone)
     _feed(log, readers, merge, {part: one.read for part, one in start.progress.items()}, start.ahead)
     merge.drop_taken()
     done = 0
@@ -185,23 +190,3 @@ def _feed(
     for part, end in ends.items():
         merge.reached(readers[part[0]].rank, part[1], end)
     return count
-
-
-def beginning(commits: Sequence[Commit]) -> Standing:
-    """Where the first of these commits began, before any state."""
-    starts: dict[Part, int] = {}
-    for commit in commits:
-        for one in commit.ranges:
-            starts.setdefault((one.topic, one.partition), one.start)
-    return replace(BEGINNING, progress={part: Progress(start, start) for part, start in starts.items()})
-
-
-def gone(consumer: Consumer, start: Standing, commits: Sequence[Commit]) -> list[OffsetRange]:
-    """What a replay of `commits` from `start` would read and the log no longer has."""
-    first = {part: one.low for part, one in start.progress.items()}
-    last = {part: one.read for part, one in start.progress.items()}
-    for one in (one for commit in commits for one in commit.ranges):
-        first.setdefault((one.topic, one.partition), one.start)
-        last[one.topic, one.partition] = one.end
-    has = consumer.beginning_offsets(list(first))
-    return [OffsetRange(*part, start, min(has[part], last[part])) for part, start in first.items() if has[part] > start < last[part]]

@@ -21,7 +21,8 @@ from connectors.memory import MemoryBroker, MemoryConsumer
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
 from streams.types import Batch, Outputs
-from streams.worker import engine, write
+from streams.worker import engine, replay, write
+from streams.worker.commits import Commit
 from streams.worker.connection import Part
 from streams.worker.snapshots import Folder
 from tests.worker.steps import Chain, source
@@ -187,6 +188,25 @@ def test_a_restart_goes_on_when_retention_took_what_was_answered(kept: bool, tmp
     assert [json.loads(value or b"")["_offset"] for value in values(made, "t.out")] == [*range(60)]
     assert values(made, "t.dead-letters") == []
     assert ("made again without t.b[0]@0..30, which the log no longer has" in caplog.text) == (not kept)
+
+
+def test_commits_are_read_as_the_replay_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A week of live events has millions of them."""
+    made = broker()
+    fill(made)
+    run_to_end(step(), Connection(made), batch_rows=10)
+    number, read, met = len(values(made, "t.commits")), [], []
+    from_json = Commit.from_json
+    monkeypatch.setattr(Commit, "from_json", lambda text: read.append(text) or from_json(text))
+    monkeypatch.setattr(replay.grouped, "__defaults__", (20, False))
+
+    class Watching(Chain):
+        def process(self, batch: Batch) -> Outputs:
+            met.append(len(read))
+            return super().process(batch)
+
+    run_to_end(Watching(INPUTS, "t.out"), Connection(made), batch_rows=10)
+    assert number > 10 and met[0] < number / 2 < met[-1]
 
 
 def test_a_commit_whose_rows_may_be_lost_is_not_gone_on_by() -> None:
