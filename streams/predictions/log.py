@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ def whole(connection: Connection, topic: str) -> tuple[OffsetRange, ...]:
         consumer.close()
 
 
-def chunks(connection: Connection, ranges: Iterable[OffsetRange]) -> Iterator[Records]:
+def chunks(connection: Connection, ranges: Iterable[OffsetRange]) -> Generator[Records, None, None]:
     """The records of these ranges as they come: each partition in order. BrokerError when the log gives nothing for 30 s."""
     wanted: dict[Part, OffsetRange] = {(one.topic, one.partition): one for one in ranges if one.end > one.start}
     if not wanted:

@@ -26,7 +26,6 @@ from streams.worker.connection import Connection, KafkaConnection
 from streams.worker.replay import Reader
 
 _ID = re.compile(r"^(?P<source>.+)\[(?P<partition>\d+)\]@(?P<offset>\d+)$")
-LOOKED_AT = 200_000  # predictions read from the event's time on
 
 
 def why(project: Project, prediction_id: str, connection: Connection | None = None) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
         "features": {"place": f"{features.topic}[{place[0]}]@{place[1]}", **{name: row.column(name)[0].as_py() for name in plan.schema}},
         "event": event,
         "right_rows": _right_rows(connection, project, raw),
-        "windows": window_events(project, connection, plan, row, event),
+        "windows": window_events(project, connection, plan, event),
     }
 
 
@@ -96,15 +95,15 @@ def _prediction(connection: Connection, project: Project, prediction_id: str, pa
         starts, ends = consumer.offsets_at(dict.fromkeys(parts, time)), consumer.end_offsets(parts)
     finally:
         consumer.close()
-    ranges = [
-        OffsetRange(*part, starts[part], min(ends[part], starts[part] + LOOKED_AT))
-        for part in parts
-        if part[1] % len(parts) == partition % len(parts)
-    ]
+    # the end of a transaction has the broker's time, so that a replay's predictions are looked for from the first one on
+    ranges = [OffsetRange(*part, starts[part], ends[part]) for part in parts if part[1] % len(parts) == partition % len(parts)]
+    wanted = prediction_id.encode()
     for records in log.chunks(connection, ranges):
+        if wanted not in records.values.buffer.tobytes():
+            continue
         for row in range(len(records)):
             text = records.values[row]
-            if text is not None and prediction_id.encode() in text:
+            if text is not None and wanted in text:
                 value: dict[str, Any] = json.loads(text)
                 if value.get("prediction_id") == prediction_id:
                     return {"place": f"{topic}[{records.partition}]@{int(records.offsets[row])}", **value}

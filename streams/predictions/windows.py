@@ -1,12 +1,18 @@
-"""The raw events in the windows of one feature row, found again in the log by key and event time."""
+"""The raw events in the windows of one feature row, found again in the log by key and event time.
+
+A record's own time says only where to begin: a producer stamps an event when it sends it, and the end of a transaction has the broker's
+time. Each source is read from there until what follows came after the event.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,8 +22,10 @@ from streams.features.plan import Project as Projection
 from streams.pipeline import reader
 from streams.predictions import log
 from streams.project import Project
-from streams.types import TIME, OffsetRange
+from streams.types import OFFSET, PARTITION, TIME, OffsetRange
 from streams.worker.connection import Connection
+from streams.worker.reorder import NEVER, place, watermark
+from streams.worker.replay import Reader
 
 SHOWN = 50  # events of one source and window
 
@@ -28,6 +36,34 @@ class Part:
 
     source: str
     keys: tuple[str | None, ...]
+
+
+@dataclass
+class _Asked:
+    """Events of these keys and of event time in `span`, both ends within; `found` as they are read."""
+
+    keys: dict[str, Any]
+    span: tuple[int, int]
+    found: list[pa.Table] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+    def take(self, table: pa.Table, mask: npt.NDArray[np.bool_]) -> None:
+        times = table.column(TIME).to_numpy()
+        chosen = pa.array(mask & (times >= self.span[0]) & (times <= self.span[1]))
+        for name, value in self.keys.items():
+            chosen = pc.and_(chosen, pc.equal(table.column(name), pa.scalar(value, table.column(name).type)).combine_chunks())
+        self.found.append(table.filter(pc.fill_null(chosen, False)))
+
+    def answer(self, source: str) -> dict[str, Any]:
+        inside = pa.concat_tables(self.found) if self.found else None
+        if inside is None:
+            rows = []
+        else:
+            order = np.argsort(inside.column(TIME).to_numpy(), kind="stable")[::-1][:SHOWN]
+            rows = inside.take(pa.array(order)).to_pylist()
+        shown = [{"place": f"{source}[{one.pop(PARTITION)}]@{one.pop(OFFSET)}", "time": one.pop(TIME), **one} for one in rows]
+        gone = {"gone": f"events of this window before {', '.join(self.gone)}, where the log begins"} if self.gone else {}
+        return {"count": 0 if inside is None else inside.num_rows, **gone, "newest": shown}
 
 
 def origin(node: Node, ref: str) -> tuple[str, str] | None:
@@ -54,12 +90,13 @@ def parts_of(child: Node, keep: Keep) -> Iterator[Part]:
             yield Part(tables.pop(), tuple(place[1] if place is not None else None for place in places))
 
 
-def window_events(project: Project, connection: Connection, plan: Plan, row: pa.Table, event: dict[str, Any]) -> list[dict[str, Any]]:
+def window_events(project: Project, connection: Connection, plan: Plan, event: dict[str, Any]) -> list[dict[str, Any]]:
     """For each window: frame, and for each source how many events are in it and the newest of them, with their places.
 
     A window whose key is computed is told without its events.
     """
     found = []
+    asked: dict[str, list[tuple[dict[str, Any], _Asked]]] = {}
     for node in walk(plan.root):
         if not isinstance(node, Windowed):
             continue
@@ -76,10 +113,16 @@ def window_events(project: Project, connection: Connection, plan: Plan, row: pa.
                 }
                 if values is not None and None not in values and not frame.rows:
                     span = (event["time"] - frame.start if frame.start is not None else 0, event["time"] - frame.end)
-                    entry["events"] = {
-                        part.source: _events(project, connection, part, values, span, event) for part in parts if None not in part.keys
-                    }
+                    entry["events"] = {}
+                    for part in parts:
+                        if None not in part.keys:
+                            keys = {str(name): value for name, value in zip(part.keys, values, strict=True)}
+                            asked.setdefault(part.source, []).append((entry["events"], _Asked(keys, span)))
                 found.append(entry)
+    for source, places in asked.items():
+        _read(project, connection, source, [one for _, one in places], event)
+        for events, one in places:
+            events[source] = one.answer(source)
     return found
 
 
@@ -90,26 +133,46 @@ def _key_values(plan: Plan, parts: list[Part], event: dict[str, Any]) -> list[An
     return None
 
 
-def _events(
-    project: Project, connection: Connection, part: Part, values: list[Any], span: tuple[int, int], event: dict[str, Any]
-) -> dict[str, Any]:
-    source = project.input(part.source)
+def _read(project: Project, connection: Connection, name: str, asked: list[_Asked], event: dict[str, Any]) -> None:
+    """Give to each what it asked for of the events of one source that came before this one, or are it."""
+    source = project.input(name)
+    first = max(min(one.span[0] for one in asked) - source.max_ahead, 0)
     consumer = connection.consumer()
     try:
         places = [(source.topic, partition) for partition in consumer.partitions(source.topic)]
-        starts = consumer.offsets_at(dict.fromkeys(places, span[0]))
-        ends = consumer.offsets_at(dict.fromkeys(places, span[1] + 1))
+        starts, ends = consumer.offsets_at(dict.fromkeys(places, first)), consumer.end_offsets(places)
+        begins = consumer.beginning_offsets(places)
     finally:
         consumer.close()
-    table = log.rows(connection, [OffsetRange(*place, starts[place], ends[place]) for place in places], reader(project, 0, source))
-    mask = pc.and_(pc.greater_equal(table.column(TIME), span[0]), pc.less_equal(table.column(TIME), span[1]))
-    for name, value in zip(part.keys, values, strict=True):
-        mask = pc.and_(mask, pc.equal(table.column(str(name)), pa.scalar(value, table.column(str(name)).type)))
-    if event["place"].startswith(f"{part.source}["):
-        own = int(event["place"].rsplit("@", 1)[1])
-        mask = pc.and_(mask, pc.or_(pc.less(table.column(TIME), event["time"]), pc.less_equal(table.column("_offset"), own)))
-    inside = table.filter(pc.fill_null(mask, False))
-    order = np.argsort(inside.column(TIME).to_numpy(), kind="stable")[::-1][:SHOWN]
-    rows = inside.take(pa.array(order)).to_pylist()
-    shown = [{"place": f"{part.source}[{one.pop('_partition')}]@{one.pop('_offset')}", "time": one.pop(TIME), **one} for one in rows]
-    return {"count": inside.num_rows, "newest": shown}
+    for part in places:
+        met: int | None = None
+        for table, before in _upto(connection, reader(project, 0, source), OffsetRange(*part, starts[part], ends[part]), event):
+            met = int(table.column(TIME)[0].as_py()) if met is None and table.num_rows else met
+            for one in asked:
+                one.take(table, before)
+        if starts[part] == begins[part] > 0:
+            for one in asked:
+                one.gone += [f"{name}[{part[1]}]@{begins[part]}"] if met is None or met > one.span[0] else []
+
+
+def _upto(
+    connection: Connection, read_as: Reader, whole: OffsetRange, event: dict[str, Any]
+) -> Iterator[tuple[pa.Table, npt.NDArray[np.bool_]]]:
+    """The rows of one partition, and which came before the event or are it; to where all that follows came after."""
+    source, time = read_as.input, event["time"]
+    driving, _, rest = event["place"].rpartition("[")
+    partition, own = (int(number) for number in rest.split("]@"))
+    drives, newest = source.name == driving, NEVER
+    with closing(log.chunks(connection, [whole])) as chunks:
+        for records in chunks:
+            read = read_as.decode(records)
+            keyed = place(read.times, read.is_row, newest, source.lateness)
+            newest = keyed.newest
+            before = keyed.key < time
+            if not drives or whole.partition < partition:
+                before |= keyed.key == time
+            if drives and whole.partition == partition:
+                before |= read.offsets <= own
+            yield read.table, before
+            if watermark(newest, source.lateness) > time and (not drives or whole.partition != partition or read.next_offset > own):
+                return
