@@ -86,14 +86,14 @@ class Bins:
 
 
 def as_numbers(column: pa.ChunkedArray) -> Float64:
-    """A numeric, BOOL, DATE or TIMESTAMP column as float64; NULL is NaN."""
+    """A numeric, BOOL, DATE or TIMESTAMP column as float64, the nearest one where a BIGINT has more digits; NULL is NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     elif pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     elif pa.types.is_date(column.type):
         column = column.cast(pa.int32())
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def is_text(column: pa.ChunkedArray) -> bool:

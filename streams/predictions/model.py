@@ -83,7 +83,7 @@ class Model(Protocol):
 
 
 def numbers(column: pa.ChunkedArray, words: pa.Array | None) -> Float64:
-    """A column as float64: NULL is NaN, a word its place in `words`, an unknown word NaN; times are milliseconds."""
+    """A column as float64: NULL is NaN, a word its place in `words`, an unknown word NaN; times are milliseconds, a BIGINT is rounded."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if words is not None:
         array = pc.index_in(array.cast(pa.string()), value_set=words, skip_nulls=True)
@@ -96,7 +96,7 @@ def numbers(column: pa.ChunkedArray, words: pa.Array | None) -> Float64:
     # BOOL goes over int8: Arrow casts no bool to double.
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
-    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 class BoosterModel:

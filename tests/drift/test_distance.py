@@ -11,6 +11,7 @@ from scipy import stats
 
 from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, population_stability
 from streams.drift.sketch import Bins, bins_of, coarse
+from streams.predictions.model import numbers
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -111,3 +112,12 @@ def test_new_words_are_outside() -> None:
     bins = bins_of("w", pa.chunked_array([["a", "b"]]))
     counts = bins.counts(pa.chunked_array([["a", "c", None, "c"]]), np.zeros(4, np.int64), 1)[0]
     assert counts.tolist() == [1, 0, 1, 2]
+
+
+def test_whole_numbers_of_more_digits_than_a_float_are_counted() -> None:
+    """Identities, hashes and nanoseconds go beyond 2^53."""
+    values = [-(2**63), -(2**53) - 1, 0, 2**60 + 1, 2**63 - 1, None]
+    column = pa.chunked_array([pa.array(values, pa.int64())])
+    counts = bins_of("x", column).counts(column, np.zeros(len(values), np.int64), 1)[0]
+    assert counts[:-2].sum() == 5 and counts[-2:].tolist() == [1, 0]
+    assert numbers(column, None)[:-1].tolist() == [float(value) for value in values if value is not None]
