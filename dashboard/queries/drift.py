@@ -12,7 +12,10 @@ import pandas as pd
 from dashboard import words
 from dashboard.queries.head import condition
 from dashboard.queries.window import Window, frame, placed
+from streams.drift.reference import SHARE_FLOOR
 from streams.sections import Drift as Rule
+
+NEVER_SEEN = "(never seen)"
 
 
 @dataclass(frozen=True)
@@ -154,11 +157,17 @@ def cell(cursor: duckdb.DuckDBPyConnection, feature: str, check_id: str | None =
 
 
 def _bars(reference: dict[str, Any], current: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
-    """Bars of both sketches. Numbers with equal or very unequal bars become steps named by their upper edge: a density would be all spike."""
+    """Bars of both sketches, and whether they are words. What the reference never had is one bar more.
+
+    Numbers become steps named by their upper edge where bars are equal or very unequal (a density would be all spike), or where values
+    are outside the reference (a density has no place for them).
+    """
     made: list[dict[str, Any]] = []
+    strange = 0.0
     for side, sketch in (("reference", reference), ("current", current)):
-        counts = sketch.get("counts") or []
-        total = max(1, sum(counts))
+        counts, outside = sketch.get("counts") or [], sketch.get("outside") or 0
+        total = max(1, sum(counts) + outside)
+        strange = max(strange, outside / total)
         if sketch.get("words") is not None:
             made += [{"value": word, "side": side, "share": n / total} for word, n in zip(sketch["words"], counts, strict=True)]
         else:
@@ -167,16 +176,18 @@ def _bars(reference: dict[str, Any], current: dict[str, Any]) -> tuple[pd.DataFr
                 {"low": low, "high": high, "side": side, "share": n / total}
                 for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
             ]
+        made.append({"value": NEVER_SEEN, "side": side, "share": outside / total})
     bars = pd.DataFrame(made)
-    if "words" in reference or bars.empty:
-        return bars, True
-    width = bars["high"] - bars["low"]
-    if (width <= 0).any() or width.max() > 60 * width.median():
-        whole = bool((bars["high"] % 1 == 0).all() and (width <= 1).all())
-        bars["value"] = [
+    new = bars["value"] == NEVER_SEEN
+    inside = bars[~new]
+    if "words" in reference or inside.empty:
+        return bars if strange or inside.empty else inside, True
+    width = inside["high"] - inside["low"]
+    if strange > SHARE_FLOOR or (width <= 0).any() or width.max() > 60 * width.median():
+        whole = bool((inside["high"] % 1 == 0).all() and (width <= 1).all())
+        bars.loc[~new, "value"] = [
             words.sensible(high) if whole or low == high else f"≤ {words.sensible(high)}"
-            for low, high in zip(bars["low"], bars["high"], strict=True)
+            for low, high in zip(inside["low"], inside["high"], strict=True)
         ]
-        return bars, False
-    bars["density"] = bars["share"] / width
-    return bars, False
+        return bars if strange else bars.loc[~new], False
+    return inside.assign(density=inside["share"] / width), False

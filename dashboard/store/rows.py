@@ -153,16 +153,18 @@ def _feature(feature: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def quantile(sketch: dict[str, Any], share: float) -> float | None:
-    """A quantile of a recorded sketch of numbers, linear within its bar; None for words and for no rows."""
-    edges, counts = sketch.get("edges"), sketch.get("counts")
-    if not edges or not counts or not sum(counts):
+    """A quantile of a recorded sketch of numbers, linear within its bar; None for words, for no rows, and outside the bars."""
+    edges, counts, outside = sketch.get("edges"), sketch.get("counts"), sketch.get("outside") or 0
+    if not edges or not counts or not sum(counts) + outside:
         return None
-    left = share * sum(counts)
+    left = share * (sum(counts) + outside) - (sketch.get("below") or 0)
+    if left < 0:
+        return None
     for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True):
         if n and left <= n:
             return float(low + (high - low) * left / n)
         left -= n
-    return float(edges[-1])
+    return None
 
 
 def put_runs(cursor: duckdb.DuckDBPyConnection, facts: Sequence[Fact]) -> None:

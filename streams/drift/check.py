@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, population_stability
+from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, number_stability
 from streams.drift.performance import SCORES, SUMS, UNIT, Measured, expected_intervals, intervals, promises
-from streams.drift.reference import SHARE_FLOOR, FeatureReference, Reference
+from streams.drift.reference import SHARE_FLOOR, FeatureReference, Reference, stability
 from streams.drift.sketch import coarse
 from streams.types import Int64
 
@@ -61,7 +61,7 @@ def data_check(window: Window, reference: Reference, limits: Limits) -> dict[str
     p_values = adjusted(np.array([p for *_, p in tested], np.float64))
     features = []
     for (one, counts, name, statistic, p), fair in zip(tested, p_values, strict=True):
-        psi = population_stability(one.counts[: one.bins.bins], counts[: one.bins.bins])
+        psi = stability(one.bins, one.counts, counts)
         features.append(
             {
                 "name": one.bins.name,
@@ -83,7 +83,7 @@ def data_check(window: Window, reference: Reference, limits: Limits) -> dict[str
 
 
 def _test(one: FeatureReference, counts: Int64) -> tuple[str, float, float]:
-    first, second = one.counts[: one.bins.bins], counts[: one.bins.bins]
+    first, second = one.bins.compared(one.counts), one.bins.compared(counts)
     if one.bins.words is not None:
         return ("chi_square", *chi_square(first, second))
     return ("kolmogorov_smirnov", *kolmogorov_smirnov(first, second))
@@ -124,7 +124,7 @@ def prediction_check(window: Window, reference: Reference, limits: Limits) -> di
     """Whether the scores moved, and what the model itself expects of them before any label."""
     rows = int(window.scores.sum())
     statistic, p = kolmogorov_smirnov(reference.scores, window.scores)
-    psi = population_stability(reference.scores, window.scores)
+    psi = number_stability(reference.scores, window.scores)
     middle = (np.arange(SCORES) + 0.5) / SCORES
     return {
         "kind": "prediction",

@@ -27,33 +27,52 @@ def kolmogorov_smirnov(reference: Int64, current: Int64) -> tuple[float, float]:
 
 
 def chi_square(reference: Int64, current: Int64) -> tuple[float, float]:
-    """Two-sample chi-square over words, those with an expected count under 5 in either sample pooled into one."""
-    n, m = int(reference.sum()), int(current.sum())
-    if not n or not m:
+    """Two-sample chi-square over words, the rare ones pooled."""
+    first, second = pooled(reference, current)
+    n, m = int(first.sum()), int(second.sum())
+    if not n or not m or len(first) < 2:
         return 0.0, 1.0
-    both = reference + current
-    rare = both * (min(n, m) / (n + m)) < POOLED_BELOW
-    first = np.append(reference[~rare], reference[rare].sum())
-    second = np.append(current[~rare], current[rare].sum())
-    kept = first + second > 0
-    first, second = first[kept], second[kept]
-    if len(first) < 2:
-        return 0.0, 1.0
-    total = first + second
-    statistic = float((((first * m - second * n) / np.sqrt(float(n) * m)) ** 2 / total).sum())
+    statistic = float((((first * m - second * n) / np.sqrt(float(n) * m)) ** 2 / (first + second)).sum())
     return statistic, float(special.chdtrc(len(first) - 1, statistic))
 
 
-def population_stability(reference: Int64, current: Int64, groups: int = 10) -> float:
-    """PSI over at most `groups` bins of about equal reference weight; half a row is added to each so that it stays finite."""
+def pooled(reference: Int64, current: Int64) -> tuple[Int64, Int64]:
+    """Both counts with the words expected fewer than 5 times in either sample as one word, which stands last.
+
+    Where even that one is expected and met fewer than 5 times in the smaller sample, it goes to the least frequent of the others: the
+    chi-square of a single row of a word that the other sample has never or hardly had would be as large as that sample.
+    """
+    both = reference + current
+    n, m = int(reference.sum()), int(current.sum())
+    share = min(n, m) / max(n + m, 1)
+    rare = both * share < POOLED_BELOW
+    sides = np.stack([reference, current])
+    kept, rest = sides[:, ~rare], sides[:, rare].sum(axis=1)
+    if kept.size and rest.sum() * share < POOLED_BELOW and rest[0 if n <= m else 1] < POOLED_BELOW:
+        kept[:, kept.sum(axis=0).argmin()] += rest
+        return kept[0], kept[1]
+    return np.append(kept[0], rest[0]), np.append(kept[1], rest[1])
+
+
+def number_stability(reference: Int64, current: Int64, groups: int = 10) -> float:
+    """PSI over at most `groups` bins of about equal reference weight."""
+    if len(reference) > groups:
+        weight = np.cumsum(reference) / max(int(reference.sum()), 1)
+        label = np.minimum((np.concatenate([[0.0], weight[:-1]]) * groups).astype(np.int64), groups - 1)
+        reference, current = (np.bincount(label, weights=side, minlength=groups).astype(np.int64) for side in (reference, current))
+    return population_stability(reference, current)
+
+
+def word_stability(reference: Int64, current: Int64) -> float:
+    """PSI over words, the rare ones pooled; words are not grouped, for neighbours in an alphabet have nothing in common."""
+    return population_stability(*pooled(reference, current))
+
+
+def population_stability(reference: Int64, current: Int64) -> float:
+    """The population stability index (PSI) of two counts; half a row is added to each so that it stays finite."""
     n, m = int(reference.sum()), int(current.sum())
     if not n or not m:
         return 0.0
-    if len(reference) > groups:
-        weight = np.cumsum(reference) / n
-        label = np.minimum((np.concatenate([[0.0], weight[:-1]]) * groups).astype(np.int64), groups - 1)
-        reference = np.bincount(label, weights=reference, minlength=groups).astype(np.int64)
-        current = np.bincount(label, weights=current, minlength=groups).astype(np.int64)
     first = (reference + 0.5) / (n + 0.5 * len(reference))
     second = (current + 0.5) / (m + 0.5 * len(current))
     return float(((second - first) * np.log(second / first)).sum())

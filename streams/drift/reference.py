@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streams.drift.distance import population_stability
+from streams.drift.distance import number_stability, word_stability
 from streams.drift.performance import SCORES, Measured, score_bins
 from streams.drift.sketch import Bins, bins_of
 from streams.types import Int64
@@ -133,9 +133,15 @@ def _feature(bins: Bins, column: pa.ChunkedArray, group: Int64, groups: int, min
         rows = known + int(part[-2])
         if rows < min_rows:
             continue
-        limit = max(limit, population_stability((total - part)[: bins.bins], part[: bins.bins]))
+        limit = max(limit, stability(bins, total - part, part))
         missing = max(missing, int(part[-2]) / rows)
     return FeatureReference(bins, total, limit, missing)
+
+
+def stability(bins: Bins, reference: Int64, current: Int64) -> float:
+    """The PSI of two counts [slots] of one column."""
+    distance = number_stability if bins.words is None else word_stability
+    return distance(bins.compared(reference), bins.compared(current))
 
 
 def _windows(scored: Scored, window: int, every: int, min_rows: int) -> Any:
@@ -158,7 +164,7 @@ def _score_limit(scored: Scored, window: int, min_rows: int) -> float:
         for one in np.unique(group):
             part = np.bincount(codes[group == one], minlength=SCORES)
             if min_rows <= part.sum() < len(codes):
-                limit = max(limit, population_stability(total - part, part))
+                limit = max(limit, number_stability(total - part, part))
     return limit
 
 

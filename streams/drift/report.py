@@ -156,7 +156,7 @@ def _sample(rows: pa.Table) -> pa.Table:
 def _counts(column: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[Any, Any]:
     bins = bins_of("x", column)
     zeros = [np.zeros(len(one), np.int64) for one in (column, other)]
-    first, second = (bins.counts(one, zero, 1)[0, : bins.bins] for one, zero in zip((column, other), zeros, strict=True))
+    first, second = (bins.compared(bins.counts(one, zero, 1)[0]) for one, zero in zip((column, other), zeros, strict=True))
     return first, second
 
 

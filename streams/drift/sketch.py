@@ -1,7 +1,8 @@
 """Counts of a column in fixed bins: mergeable by addition, so that a window is the sum of its parts, however rows were batched.
 
-The bins of a number are the reference's quantiles: the counts are its exact distribution function at those places. The bins of a word
-are the reference's words. Two more slots count NULL (with NaN) and what the reference never had.
+The bins of a number are the reference's quantiles, from its smallest value to its greatest, and one on either side: the counts are its
+exact distribution function at those places. The bins of a word are the reference's words. Two more slots count NULL (with NaN) and what
+the reference never had.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ OTHER = "(other)"
 
 @dataclass(frozen=True)
 class Bins:
-    """Where a column's values fall. Numbers: bin i holds edges[i-1] < v <= edges[i]. Slots: the bins, then NULL, then outside."""
+    """Where a column's values fall. Numbers: bin i holds edges[i-1] < v <= edges[i], the first and the last what is not in [low, high].
+
+    Slots: the bins, then NULL, then outside. A reference without a number has no edges, and its low is above its high.
+    """
 
     name: str
     edges: tuple[float, ...] | None
@@ -42,12 +46,16 @@ class Bins:
         return self.bins + 2
 
     def counts(self, column: pa.ChunkedArray, group: Int64, groups: int) -> Int64:
-        """Counts [groups, slots]; `group[i]` is the group of row i. A number outside [low, high] is also in an end bin."""
+        """Counts [groups, slots]; `group[i]` is the group of row i. A number outside [low, high] is in an end bin and in the last slot."""
         codes, outside = self._words(column) if self.words is not None else self._numbers(column)
         found = np.bincount(group * self.slots + codes, minlength=groups * self.slots).reshape(groups, self.slots).astype(np.int64)
         if outside is not None and outside.any():
             found[:, -1] += np.bincount(group[outside], minlength=groups)
         return found
+
+    def compared(self, counts: Int64) -> Int64:
+        """What a distance is taken of: all values, those that the reference never had as one more word, and no NULL."""
+        return counts[: self.bins] if self.words is None else np.delete(counts, self.bins)
 
     def _words(self, column: pa.ChunkedArray) -> tuple[Int64, None]:
         assert self.words is not None
@@ -110,23 +118,30 @@ def bins_of(name: str, column: pa.ChunkedArray) -> Bins:
     values = as_numbers(column)
     values = values[np.isfinite(values)]
     if not len(values):
-        return Bins(name, (), None)
+        return Bins(name, (), None, 0.0, -1.0)
     distinct = np.unique(values)
     if len(distinct) > BINS:
         places = np.linspace(0, len(values) - 1, BINS + 1).astype(np.int64)[1:]
         distinct = np.unique(np.sort(values)[places])
-    return Bins(name, tuple(float(edge) for edge in distinct[:-1]), None, float(values.min()), float(values.max()))
+    low, high = float(values.min()), float(values.max())
+    return Bins(name, (float(np.nextafter(low, -np.inf)), *distinct.tolist()), None, low, high)
 
 
 def coarse(bins: Bins, counts: Int64, most: int = 20) -> dict[str, Any]:
-    """A sketch small enough for every check's record: at most `most` bars, with NULL and outside."""
-    inner = counts[: bins.bins]
+    """A sketch small enough for every check's record: at most `most` bars, with NULL and outside, which is in no bar.
+
+    Of the numbers outside, `below` says how many are smaller than all of the reference.
+    """
     found: dict[str, Any] = {"missing": int(counts[-2]), "outside": int(counts[-1])}
     if bins.words is not None:
+        inner = counts[: bins.bins]
         top = np.argsort(-inner, kind="stable")[:most]
         rest = int(inner.sum() - inner[top].sum())
         return {**found, "words": [bins.words[i] for i in top] + ["(rest)"], "counts": [int(inner[i]) for i in top] + [rest]}
-    ends = np.unique(np.linspace(0, bins.bins, min(most, bins.bins) + 1).astype(np.int64))[1:]
-    edges = [*(bins.edges or ()), bins.high]
+    if not bins.edges:
+        return {**found, "below": 0, "edges": [], "counts": []}
+    inner = counts[1 : bins.bins - 1]
+    ends = np.unique(np.linspace(0, len(inner), min(most, len(inner)) + 1).astype(np.int64))[1:]
     sums = np.diff(np.concatenate([[0], np.cumsum(inner)[ends - 1]]))
-    return {**found, "edges": [bins.low, *(edges[end - 1] for end in ends)], "counts": [int(one) for one in sums]}
+    edges = [bins.low, *(bins.edges[end] for end in ends)]
+    return {**found, "below": int(counts[0]), "edges": edges, "counts": [int(one) for one in sums]}

@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from dashboard.charts import shape
+from dashboard.palette import LIGHT
 from dashboard.queries import drift, features, head, live, models, performance, predictions
 from dashboard.queries.window import window
 from dashboard.store.store import Store
@@ -192,3 +194,27 @@ def test_a_feature_may_have_any_name(store: Store, name: str) -> None:
     rows = [{name: n / 2, "other": -1, "_partition": 0, "_offset": n, "_plan": "p"} for n in range(3)]
     store.write({"features": world.facts([(None, row, NOW + n) for n, row in enumerate(rows)])})
     assert features.values(store.cursor(), name)["value"].tolist() == [1.0, 0.5, 0.0]
+
+
+def test_values_the_reference_never_had_are_a_bar_of_their_own(store: Store) -> None:
+    """A constant that became another one: nothing of the current rows stands where the reference does."""
+    reference = {"missing": 0, "outside": 0, "below": 0, "edges": [5.0, 5.0], "counts": [900]}
+    columns = {
+        "constant": (reference, {**reference, "outside": 300, "counts": [0]}),
+        "word": ({"outside": 0, "words": ["a", "(rest)"], "counts": [9, 0]}, {"outside": 3, "words": ["a", "(rest)"], "counts": [1, 0]}),
+        "empty": ({"outside": 0, "edges": [], "counts": []}, {"outside": 0, "edges": [], "counts": []}),
+    }
+    rows = [{"name": name, "psi": 0.0, "limit": 0.1, "reference": first, "current": second} for name, (first, second) in columns.items()]
+    store.write({"drift": world.facts([("data-1", {"check_id": "data-1", "kind": "data", "end": 1, "features": rows}, 1)])})
+
+    def shares(feature: str) -> dict[str, list[float]]:
+        found = drift.cell(store.cursor(), feature)
+        assert found is not None
+        shape.sides(found.bars, found.words, LIGHT, feature).to_dict()
+        bars = found.bars.pivot(index="value", columns="side", values="share")
+        return {str(value): bars.loc[value, ["reference", "current"]].tolist() for value in bars.index}
+
+    assert shares("constant") == {"5": [1.0, 0.0], "(never seen)": [0.0, 1.0]}
+    assert shares("word") == {"a": [1.0, 0.25], "(rest)": [0.0, 0.0], "(never seen)": [0.0, 0.75]}
+    assert shares("empty") == {"(never seen)": [0.0, 0.0]}
+    assert store.cursor().execute("SELECT middle FROM check_features WHERE feature = 'constant'").fetchall() == [(None,)]

@@ -136,8 +136,9 @@ def _coarse(centre: float, random: np.random.Generator, words: bool) -> dict[str
         *(0.126, 0.253, 0.385, 0.524, 0.674, 0.842, 1.036, 1.282, 1.645),
         3.6,
     ]
-    counts = np.histogram(np.clip(values, -3.6, 3.6), edges)[0]
-    return {"missing": 12, "outside": int((np.abs(values) > 3.6).sum()), "edges": edges, "counts": counts.tolist()}
+    counts = np.histogram(values, edges)[0]
+    outside, below = int((np.abs(values) > 3.6).sum()), int((values < -3.6).sum())
+    return {"missing": 12, "outside": outside, "below": below, "edges": edges, "counts": counts.tolist()}
 
 
 def checks(days: int, *, recovered: int | None = None) -> list[tuple[str | None, dict[str, Any], int]]:

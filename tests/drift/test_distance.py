@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, population_stability
+from streams.drift.distance import adjusted, chi_square, kolmogorov_smirnov, number_stability, population_stability, word_stability
+from streams.drift.reference import stability
 from streams.drift.sketch import Bins, bins_of, coarse
 from streams.predictions.model import numbers
+from streams.types import Int64
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -105,13 +109,54 @@ def test_bins_survive_being_written() -> None:
         assert Bins.of(bins.value()) == bins
         counts = np.arange(bins.slots)
         small = coarse(bins, counts)
-        assert sum(small["counts"]) == counts[: bins.bins].sum()
+        assert sum(small["counts"]) == (counts[: bins.bins] if bins.words else counts[1 : bins.bins - 1]).sum()
 
 
-def test_new_words_are_outside() -> None:
-    bins = bins_of("w", pa.chunked_array([["a", "b"]]))
-    counts = bins.counts(pa.chunked_array([["a", "c", None, "c"]]), np.zeros(4, np.int64), 1)[0]
-    assert counts.tolist() == [1, 0, 1, 2]
+def counted(reference: list[Any], current: list[Any]) -> tuple[Bins, Int64, Int64]:
+    """The reference's bins, and both sides' counts in them."""
+    first, second = (pa.chunked_array([pa.array(side)]) for side in (reference, current))
+    bins = bins_of("x", first)
+    return bins, bins.counts(first, np.zeros(len(first), np.int64), 1)[0], bins.counts(second, np.zeros(len(second), np.int64), 1)[0]
+
+
+def test_new_words_are_outside_and_are_held_against_the_others() -> None:
+    bins, first, second = counted(["a"] * 60 + ["b"] * 40, ["a"] * 30 + ["c"] * 20 + [None])
+    assert second.tolist() == [30, 0, 1, 20]
+    found = chi_square(bins.compared(first), bins.compared(second))
+    assert found == pytest.approx(stats.chi2_contingency([[60, 40, 0], [30, 0, 20]], correction=False)[:2])
+    assert stability(bins, first, second) > 1
+    assert coarse(bins, second) == {"missing": 1, "outside": 20, "words": ["a", "b", "(rest)"], "counts": [30, 0, 0]}
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=50), st.lists(st.sampled_from([-9, 0, 9]), min_size=1, max_size=50))
+def test_numbers_beyond_the_reference_are_held_against_it(first: list[int], second: list[int]) -> None:
+    """Also where the reference knows one value only; scipy is the referee."""
+    bins, base, now = counted(first, [value if value else first[0] for value in second])
+    statistic, _ = kolmogorov_smirnov(bins.compared(base), bins.compared(now))
+    assert statistic == pytest.approx(stats.ks_2samp(first, [value if value else first[0] for value in second]).statistic, abs=1e-12)
+    small = coarse(bins, now)
+    assert (small["below"], small["outside"]) == (second.count(-9), second.count(-9) + second.count(9))
+    assert sum(small["counts"]) + small["outside"] == len(second)
+
+
+def test_a_column_without_a_value_has_seen_none() -> None:
+    bins, base, now = counted([float("nan")] * 3, [0.0, 1.0, None])
+    assert now.tolist() == [2, 1, 2]
+    assert kolmogorov_smirnov(bins.compared(base), bins.compared(now)) == (0.0, 1.0)
+    assert coarse(bins, now) == {"missing": 1, "outside": 2, "below": 0, "edges": [], "counts": []}
+
+
+def test_words_are_no_neighbours() -> None:
+    """Of twenty versions every second one is no longer there; PSI over deciles of the alphabet would be 0."""
+    first, second = np.full(20, 100), np.tile([0, 200], 10)
+    shares = (first + 0.5) / 2010, (second + 0.5) / 2010
+    assert word_stability(first, second) == pytest.approx(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+    assert number_stability(first, second) == pytest.approx(0)
+
+
+def test_a_single_row_of_a_new_word_is_no_shift() -> None:
+    assert chi_square(np.array([1_000_000, 0]), np.array([499, 1])) == (0.0, 1.0)
+    assert chi_square(np.array([1_000_000, 0]), np.array([480, 20]))[1] < 1e-9
 
 
 def test_whole_numbers_of_more_digits_than_a_float_are_counted() -> None:
