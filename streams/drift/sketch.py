@@ -21,6 +21,7 @@ Float64 = npt.NDArray[np.float64]
 
 BINS = 128
 WORDS = 100  # beyond them, a word counts as OTHER
+WORD_ROWS = 10  # of the reference that a word then has at least: among very many, those with fewer lead by chance alone
 OTHER = "(other)"
 
 
@@ -113,8 +114,10 @@ def bins_of(name: str, column: pa.ChunkedArray) -> Bins:
     if is_text(column):
         counted = pc.value_counts(pc.drop_null(column.combine_chunks())).to_pylist()
         ranked = sorted(counted, key=lambda one: (-one["counts"], one["values"]))
-        words = tuple(sorted(one["values"] for one in ranked[:WORDS]))
-        return Bins(name, None, (*words, OTHER) if len(ranked) > WORDS else words)
+        if len(ranked) <= WORDS:
+            return Bins(name, None, tuple(sorted(one["values"] for one in ranked)))
+        words = sorted(one["values"] for one in ranked[:WORDS] if one["counts"] >= WORD_ROWS)
+        return Bins(name, None, (*words, OTHER))
     values = as_numbers(column)
     values = values[np.isfinite(values)]
     if not len(values):
