@@ -12,6 +12,8 @@ from streams.types import Schema
 class Expression:
     """`sql` gives true, false or NULL (no label in this event) for each row; refused at once when it does not fit the columns.
 
+    NULL too where it fails on a row, as a CAST of a text that is no number does: the other rows have their labels.
+
     >>> from streams.types import Type
     >>> late = Expression("arr_delay > 15", {"arr_delay": Type.DOUBLE}, "arrivals")
     >>> late.values(pa.table({"arr_delay": [20.0, 3.0, None]})).to_pylist()
@@ -21,7 +23,7 @@ class Expression:
     def __init__(self, sql: str, schema: Schema, source: str) -> None:
         self.sql = sql
         self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false", "threads": "1"})
-        self._query = f"SELECT CAST(({sql}) AS BOOLEAN) AS label FROM events"
+        self._query = f"SELECT TRY(CAST(({sql}) AS BOOLEAN)) AS label FROM events"
         self._names = list(schema)
         empty = pa.schema([pa.field(name, kind.arrow) for name, kind in schema.items()]).empty_table()
         try:

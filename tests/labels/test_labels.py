@@ -169,3 +169,10 @@ def test_segments_come_back_as_they_were(kind: Type, value: object) -> None:
 def test_a_condition_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ProjectError, match=r"delai > 15.*no condition over arrivals \(flight_id, delay\)"):
         Expression("delai > 15", SCHEMA, "arrivals")
+
+
+def test_a_condition_that_fails_on_one_row_says_nothing_there() -> None:
+    late = Expression("CAST(delay AS INTEGER) > 15", {"delay": Type.STRING}, "arrivals")
+    assert late.values(pa.table({"delay": ["20", "cancelled", None, "3"]})).to_pylist() == [True, None, None, False]
+    share = Expression("10 % late > 1", {"late": Type.BIGINT}, "arrivals")
+    assert share.values(pa.table({"late": [0, 4]})).to_pylist() == [None, True]
