@@ -7,6 +7,7 @@ Roll-ups are added to in the same transaction, so that a page never sums over a 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,7 +154,10 @@ def _feature(feature: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def quantile(sketch: dict[str, Any], share: float) -> float | None:
-    """A quantile of a recorded sketch of numbers, linear within its bar; None for words, for no rows, and outside the bars."""
+    """A quantile of a recorded sketch of numbers, linear within its bar; None for words, for no rows, and outside the bars.
+
+    Whole where all edges are: there is no half of a flag or a count.
+    """
     edges, counts, outside = sketch.get("edges"), sketch.get("counts"), sketch.get("outside") or 0
     if not edges or not counts or not sum(counts) + outside:
         return None
@@ -162,7 +166,8 @@ def quantile(sketch: dict[str, Any], share: float) -> float | None:
         return None
     for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True):
         if n and left <= n:
-            return float(low + (high - low) * left / n)
+            found = low * (1 - left / n) + high * (left / n)
+            return float(math.ceil(found)) if all(edge % 1 == 0 for edge in edges) else found
         left -= n
     return None
 

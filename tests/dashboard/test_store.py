@@ -173,9 +173,13 @@ def test_a_difference_that_is_none_is_not_called_worse(value: float, said: str) 
 
 
 def test_a_sketchs_quantile_lies_within_its_bar() -> None:
-    sketch = {"edges": [0.0, 1.0, 3.0], "counts": [10, 10]}
-    assert quantile(sketch, 0.5) == 1.0
-    assert quantile(sketch, 0.75) == 2.0
+    sketch = {"edges": [0.5, 1.5, 3.5], "counts": [10, 10]}
+    assert quantile(sketch, 0.5) == 1.5
+    assert quantile(sketch, 0.75) == 2.5
+    assert [quantile({**sketch, "outside": 20, "below": 10}, share) for share in (0.2, 0.5, 0.8)] == [None, 1.5, None]
+    assert quantile({"edges": [-1e308, 1e308], "counts": [2]}, 0.5) == 0.0
+    flag = {"edges": [0.0, 0.0, 1.0], "counts": [1, 99]}
+    assert (quantile(flag, 0.005), quantile(flag, 0.5)) == (0.0, 1.0), "of a flag that is nearly always set"
     assert quantile({"words": ["a"], "counts": [3]}, 0.5) is None
 
 
