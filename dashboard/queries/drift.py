@@ -49,11 +49,11 @@ def drift(cursor: duckdb.DuckDBPyConnection, window: Window, rule: Rule = Rule()
     )
     ranked = frame(
         cursor,
-        """WITH quiet AS (SELECT feature, max(ends) FILTER (NOT moved) AS quiet FROM check_features GROUP BY feature)
-           SELECT * FROM (SELECT feature, arg_max(moved, ends) AS moved, arg_max(reach, ends) AS reach, min(ends) FILTER (moved AND ends > coalesce(quiet, -1)) AS since,
-                  arg_max(adjusted, ends) AS adjusted, arg_max(ignored, ends) AS ignored, arg_max(usual, ends) AS usual,
-                  arg_max(middle, ends) AS middle, arg_max(missing, ends) AS missing, arg_max(outside, ends) AS outside
-           FROM check_features JOIN quiet USING (feature) GROUP BY feature)
+        """WITH quiet AS (SELECT feature, max(ends) FILTER (NOT moved) AS quiet FROM check_features GROUP BY feature),
+                spans AS (SELECT feature, min(ends) FILTER (moved AND ends > coalesce(quiet, -1)) AS since
+                          FROM check_features JOIN quiet USING (feature) GROUP BY feature)
+           SELECT feature, moved, reach, since, adjusted, ignored, usual, middle, missing, outside
+           FROM check_features JOIN spans USING (feature) WHERE ends = (SELECT max(ends) FROM check_features)
            ORDER BY moved AND NOT ignored DESC, reach DESC NULLS LAST""",
     )
     newest = cursor.execute("SELECT arg_max(check_id, ends) FROM checks WHERE kind = 'data'").fetchone()
@@ -103,18 +103,21 @@ def _shift(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
 
 
 def _sentence(ranked: pd.DataFrame, shift: pd.DataFrame, state: str, why: str, zone: str) -> str:
-    moved = ranked[ranked["moved"].astype(bool)]
+    all_moved, ignored = ranked["moved"].astype(bool), ranked["ignored"].astype(bool)
+    moved, muted, judged = ranked[all_moved & ~ignored], int((all_moved & ignored).sum()), int((~ignored).sum())
     parts = []
     if len(moved):
         since = moved["since"].dropna()
         when = f"Since {words.day(int(since.min()), zone)} " if len(since) else ""
         parts.append(
-            f"{when}{len(moved)} of {len(ranked)} features moved, {moved['feature'].iloc[0]} first"
+            f"{when}{len(moved)} of {judged} features moved, {moved['feature'].iloc[0]} first"
             if len(moved) > 1
-            else f"{when}{moved['feature'].iloc[0]} moved, 1 of {len(ranked)} features"
+            else f"{when}{moved['feature'].iloc[0]} moved, 1 of {judged} features"
         )
     else:
-        parts.append(f"None of {len(ranked)} features moved")
+        parts.append(f"None of {judged} features moved")
+    if muted:
+        parts.append(f"{words.count(muted, 'muted feature')} did")
     if not shift.empty and pd.notna(shift["mean"].iloc[-1]) and pd.notna(shift["reference"].iloc[-1]):
         points = 100 * (shift["mean"].iloc[-1] - shift["reference"].iloc[-1])
         if abs(points) >= 1:

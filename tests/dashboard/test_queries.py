@@ -218,3 +218,24 @@ def test_values_the_reference_never_had_are_a_bar_of_their_own(store: Store) -> 
     assert shares("word") == {"a": [1.0, 0.25], "(rest)": [0.0, 0.0], "(never seen)": [0.0, 0.75]}
     assert shares("empty") == {"(never seen)": [0.0, 0.0]}
     assert store.cursor().execute("SELECT middle FROM check_features WHERE feature = 'constant'").fetchall() == [(None,)]
+
+
+def moves(end: int, **features: tuple[bool, bool]) -> tuple[str | None, dict[str, Any], int]:
+    """A data check; each feature with whether it has moved and is muted."""
+    rows = [{"name": name, "psi": 0.5, "limit": 0.1, "drifted": moved, "ignored": muted} for name, (moved, muted) in features.items()]
+    return f"data-{end}", {"check_id": f"data-{end}", "kind": "data", "end": end, "version": 1, "features": rows}, end
+
+
+def test_a_feature_that_is_no_more_is_not_said_to_have_moved(store: Store) -> None:
+    day = world.START + world.DAY
+    checks = [moves(world.START, old=(True, False), a=(False, False)), moves(day, a=(True, False), b=(True, True), c=(False, False))]
+    store.write({"drift": world.facts(checks)})
+    found = drift.drift(store.cursor(), window(store.cursor(), "7d", "UTC"))
+    assert found is not None and found.sentence == "Since 2 April a moved, 1 of 2 features; 1 muted feature did."
+    assert found.features["feature"].tolist() == ["a", "b", "c"]
+
+
+def test_a_muted_feature_alone_has_nothing_moved(store: Store) -> None:
+    store.write({"drift": world.facts([moves(world.START, a=(True, True), b=(False, False))])})
+    found = drift.drift(store.cursor(), window(store.cursor(), "7d", "UTC"))
+    assert found is not None and found.sentence == "None of 1 features moved; 1 muted feature did."
