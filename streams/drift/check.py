@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from streams.drift.performance import SCORES, SUMS, UNIT, Measured, expected_int
 from streams.drift.reference import SHARE_FLOOR, FeatureReference, Reference, stability
 from streams.drift.sketch import coarse
 from streams.types import Int64
+
+SEGMENT_VALUES = 200  # values of each segment that are told apart
 
 
 @dataclass
@@ -154,7 +156,7 @@ def performance_check(window: Window, reference: Reference | None, limits: Limit
     gap = current["gap"]
     decayed = bool(limit is not None and gap is not None and window.current.rows >= limits.min_rows and abs(gap) > limit)
     segments: dict[str, dict[str, Any]] = {}
-    for (name, word), sums in sorted(window.segments.items()):
+    for name, word, sums in _most_frequent(window.segments):
         band = intervals([Measured(one.segments[name, word]) for one in blocks if (name, word) in one.segments])
         segments.setdefault(name, {})[word] = Measured(sums).numbers() | {"auc": None} | band
     served = window.served.numbers() | intervals([one.served for one in blocks])
@@ -171,6 +173,13 @@ def performance_check(window: Window, reference: Reference | None, limits: Limit
         },
         "segments": segments,
     }
+
+
+def _most_frequent(segments: Mapping[tuple[str, str], Int64]) -> Iterator[tuple[str, str, Int64]]:
+    """Of each segment the values with most labelled rows, in order of their names: each record is kept for ever."""
+    for name in sorted({name for name, _ in segments}):
+        ranked = sorted((-int(sums[0]), word) for (one, word), sums in segments.items() if one == name)
+        yield from ((name, word, segments[name, word]) for word in sorted(word for _, word in ranked[:SEGMENT_VALUES]))
 
 
 def _estimated(window: Window) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.drift.alarm import Rule, Streak, judge
-from streams.drift.check import Limits, Window, data_check, performance_check, prediction_check, quality_check
+from streams.drift.check import SEGMENT_VALUES, Limits, Window, data_check, performance_check, prediction_check, quality_check
 from streams.drift.mutes import ROLE
 from streams.drift.performance import BLOCKS, SCORES, SUMS, UNIT, Measured, estimated_accuracy, score_bins
 from streams.drift.reference import Reference
@@ -19,7 +19,6 @@ from streams.drift.triggers import Triggers, wanted
 from streams.types import TIME, Int64
 
 DAY = 86_400_000
-SEGMENT_VALUES = 200  # values of each segment that are told apart; later ones are not measured apart
 
 
 class State:
@@ -114,6 +113,7 @@ class State:
                 self._segment(part, name, values, here & known, scores, truth)
 
     def _segment(self, part: Window, name: str, values: list[str | None], mask: Any, scores: Any, truth: Any) -> None:
+        """Of one stretch the values that come first are told apart."""
         places: dict[str, list[int]] = {}
         for row in np.flatnonzero(mask).tolist():
             places.setdefault(values[row] or "(none)", []).append(row)

@@ -147,6 +147,20 @@ def test_values_of_a_segment_that_are_told_apart_do_not_depend_on_cuts() -> None
     assert kept(count) == kept(10) == {("origin", f"O{row}") for row in range(200)} | {("carrier", f"C{row}") for row in range(5)}
 
 
+def test_a_record_has_the_most_frequent_values_of_a_segment() -> None:
+    """Every stretch has 200 values of its own, and two that all have."""
+    state = State(10, 50, 0.5, ("origin",))
+    for stretch in range(5):
+        origins = ["A", *(f"O{stretch}-{row}" for row in range(198)), "Z"]
+        columns = {"label": [True] * 200, "score": [0.5] * 200, "version": [1] * 200, "origin": origins, TIME: [10 * stretch] * 200}
+        state.add("outcomes", pa.table(columns))
+    records, _ = state.check(50, Limits(), Rule(), Triggers())
+    found = records[-1]["segments"]["origin"]
+    assert len(found) == 200
+    assert [found["A"]["rows"], found["Z"]["rows"]] == [5, 5]
+    assert list(found) == sorted(found)
+
+
 def test_the_first_champion_is_asked_for_once() -> None:
     settings = replace(SETTINGS, first_after=5 * DAY)
     tables = world(9, turn=99)
