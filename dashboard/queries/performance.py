@@ -134,27 +134,28 @@ def _labels(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
         cursor,
         f"""SELECT p.time, coalesce(labelled, 0)::BIGINT AS labelled, coalesce(never, 0)::BIGINT AS never,
                    greatest(0, n - coalesce(labelled, 0) - coalesce(never, 0))::BIGINT AS waiting
-            FROM (SELECT hour // {window.step} * {window.step} AS time, sum(n) AS n FROM scores WHERE hour BETWEEN ? AND ? GROUP BY 1) p
+            FROM (SELECT hour // {window.step} * {window.step} AS time, sum(n) AS n FROM scores GROUP BY 1) p
             LEFT JOIN (SELECT hour // {window.step} * {window.step} AS time, sum(labelled) AS labelled, sum(never) AS never
-                       FROM quality  GROUP BY 1) q ON q.time = p.time ORDER BY 1""",
-        [window.start, window.end],
+                       FROM quality GROUP BY 1) q ON q.time = p.time WHERE p.time BETWEEN ? AND ? ORDER BY 1""",
+        [window.start // window.step * window.step, window.end],
     )
     return placed(rows, window.zone, "time")
 
 
 def segments(cursor: duckdb.DuckDBPyConnection, window: Window) -> pd.DataFrame:
-    """By segment in the newest check of the window: segment, value, rows, log_loss, brier, observed, predicted."""
+    """By segment in the newest check of the window, its values with most rows first: segment, value, rows, log_loss, brier, observed, predicted."""
     row = cursor.execute(
         "SELECT arg_max(body, ends) FROM checks WHERE kind = 'performance' AND ends BETWEEN ? AND ?", [window.start, window.end]
     ).fetchone()
-    found = (json.loads(row[0]).get("segments") or {}) if row and row[0] else {}
+    named = (json.loads(row[0]).get("segments") or {}) if row and row[0] else {}
     rows = [
         {"segment": segment, "value": value, **{name: numbers.get(name) for name in ("rows", "log_loss", "brier", "observed", "predicted")}}
-        for segment, values in found.items()
+        for segment, values in named.items()
         for value, numbers in values.items()
         if numbers.get("rows")
     ]
-    return pd.DataFrame(rows, columns=["segment", "value", "rows", "log_loss", "brier", "observed", "predicted"])
+    found = pd.DataFrame(rows, columns=["segment", "value", "rows", "log_loss", "brier", "observed", "predicted"])
+    return found.sort_values(["segment", "rows", "value"], ascending=[True, False, True])
 
 
 def by_version(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:

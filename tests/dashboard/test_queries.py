@@ -239,3 +239,20 @@ def test_a_muted_feature_alone_has_nothing_moved(store: Store) -> None:
     store.write({"drift": world.facts([moves(world.START, a=(True, True), b=(False, False))])})
     found = drift.drift(store.cursor(), window(store.cursor(), "7d", "UTC"))
     assert found is not None and found.sentence == "None of 1 features moved; 1 muted feature did."
+
+
+def test_the_first_bar_of_labels_is_whole(store: Store) -> None:
+    """A window begins in the middle of a bucket: all of its predictions and labels are counted."""
+    made = world.predictions(4000, 10, since=world.START + 13 * world.HOUR)
+    store.write(tables={("predictions", 0): made, ("outcomes", 0): world.outcomes(made).filter(np.arange(4000) % 2 == 0)})
+    shown = window(store.cursor(), "7d", "UTC")
+    assert shown.start % shown.step
+    found = performance.performance(store.cursor(), shown)
+    assert found is not None
+    first = shown.start // shown.step * shown.step
+    time = made["_time"].to_numpy()
+    inside = (time >= first) & (time < first + shown.step)
+    rows = found.labels.iloc[0]
+    assert rows["time"] == pd.Timestamp(first, unit="ms")
+    assert rows["waiting"] == (inside & (np.arange(4000) % 2 == 1)).sum()
+    assert rows[["labelled", "never", "waiting"]].sum() == inside.sum()
