@@ -96,9 +96,11 @@ def _pictures(desk: Desk, metric: str, segment: str | None, period: str) -> None
         if rows.empty:
             parts.note('No segments: name them in driftline.toml, [drift] segments = ["carrier"].')
         else:
-            st.altair_chart(
-                shape.by_segment(rows[(rows["segment"] == name) & (rows["rows"] >= FEW)].head(15), palette), theme=None, key="by-segment"
-            )
+            shown = rows[(rows["segment"] == name) & (rows["rows"] >= FEW)].head(15)
+            if shown.empty:
+                parts.note(f"No value of {name} has {FEW} labelled rows in the newest check.")
+            else:
+                st.altair_chart(shape.by_segment(shown, palette), theme=None, key="by-segment")
     with right:
         serving = (latest(cursor, "live") or {}).get("version")
         daily = desk.asked(queries.over_time, window)

@@ -256,3 +256,12 @@ def test_the_first_bar_of_labels_is_whole(store: Store) -> None:
     assert rows["time"] == pd.Timestamp(first, unit="ms")
     assert rows["waiting"] == (inside & (np.arange(4000) % 2 == 1)).sum()
     assert rows[["labelled", "never", "waiting"]].sum() == inside.sum()
+
+
+def test_values_of_a_segment_stand_with_most_rows_first(store: Store) -> None:
+    numbers = {"log_loss": 0.5, "brier": 0.2, "observed": 0.3, "predicted": 0.3}
+    values = {f"v{n:02}": {**numbers, "rows": n} for n in range(1, 31)}
+    check = {"check_id": "p", "kind": "performance", "start": 0, "end": world.START, "segments": {"carrier": values}, "performance": {}}
+    store.write({"drift": world.facts([("p", check, world.START)])})
+    found = performance.segments(store.cursor(), window(store.cursor(), "7d", "UTC"))
+    assert found["value"].head(3).tolist() == ["v30", "v29", "v28"]
