@@ -29,7 +29,7 @@ class Alerts:
     def __init__(self, project: Project, connection: Connection, url: str) -> None:
         self._project, self._url = project, url
         self._place: Path = project.state_dir / "alerts-told"
-        self._told = int(self._place.read_text()) if self._place.exists() else self._now(connection)
+        self._remember(int(self._place.read_text()) if self._place.exists() else self._now(connection))
         self._follower = log.Follower(connection, [project.topic("drift")])
 
     def _now(self, connection: Connection) -> int:
@@ -55,10 +55,16 @@ class Alerts:
                     told += 1
                 except WebhookError as error:
                     _log.warning("alarm %s: %s", record.value.get("check_id"), error)
-            self._told = record.offset
-            self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._place.write_text(str(self._told))
+            self._remember(record.offset)
         return told
+
+    def _remember(self, offset: int) -> None:
+        """Up to here all is told. A kill leaves the file as it was or as it will be."""
+        self._told = offset
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        waiting = self._place.with_suffix(".tmp")
+        waiting.write_text(str(offset))
+        waiting.replace(self._place)
 
 
 def message(project: Project, check: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,3 +79,16 @@ def test_each_alarm_is_told_once(tmp_path: Path) -> None:
         again.work(100)
         again.close()
         assert [one["end"] for one in told] == [3, 4]
+
+
+def test_an_alarm_of_the_time_between_two_starts_is_told(tmp_path: Path) -> None:
+    """The first process ended before any check was recorded."""
+    connection = MemoryBroker()
+    project = shop.make(connection, tmp_path)
+    with listening([]) as (url, told):
+        Alerts(project, connection, url).close()
+        log.append(connection, project.topic("drift"), [check(1, {"kind": "drift", "reason": "amount moved"})])
+        again = Alerts(project, connection, url)
+        again.work(100)
+        again.close()
+        assert [one["end"] for one in told] == [1]
