@@ -53,7 +53,6 @@ class Drift:
     check_every_ms: int | None = 21_600_000
     check_every_rows: int | None = field(default=None, metadata={"hidden": True})
     window_ms: int = 604_800_000  # of event time that one check looks at
-    reference_ms: int | None = None  # event time the reference spans; None: the span the champion was trained on
     segments: tuple[str, ...] = ()  # columns of the features by which quality is split
     ignore: tuple[str, ...] = ()  # features that are shown and never raise an alarm
     min_rows: int = 500  # a window with fewer rows is not judged
