@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 
 from dashboard import words
-from dashboard.queries.head import condition
+from dashboard.queries.head import OFF, condition
 from dashboard.queries.window import Window, frame, placed
 from streams.drift.reference import SHARE_FLOOR
 from streams.sections import Drift as Rule
@@ -124,8 +124,8 @@ def _sentence(ranked: pd.DataFrame, shift: pd.DataFrame, state: str, why: str, z
             parts.append(
                 f"predictions {'rose' if points > 0 else 'fell'} by {abs(points):.0f} {'point' if abs(points) < 1.5 else 'points'}"
             )
-    if state == "alarm" and why == "quality fell":
-        return "; ".join([*parts, "quality fell: retrain"]) + "."
+    if state == "alarm" and why.startswith(OFF):
+        return "; ".join([*parts, f"{why}: retrain"]) + "."
     return "; ".join(parts) + "."
 
 

@@ -64,12 +64,22 @@ def latest(cursor: duckdb.DuckDBPyConnection, key: str) -> dict[str, Any] | None
     return json.loads(row[0]) if row else None
 
 
+OFF = "the rate is"
+
+
+def off(check: dict[str, Any]) -> str:
+    """What decay is, in words; the log loss may be better than ever."""
+    points = 100 * float(check["gap"])
+    size = f"{abs(points):.1f}" if abs(points) < 10 else f"{abs(points):.0f}"
+    return f"{OFF} {size} points {'above' if points > 0 else 'below'} the predicted one"
+
+
 def condition(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> tuple[State, str]:
     """What the newest checks of the version that serves say: alarm where a finding holds in as many checks in a row as the rule asks."""
     live = latest(cursor, "live") or {}
     checks = cursor.execute(
         """SELECT kind, json_object('version', body->'$.version', 'share', body->'$.share', 'drifted', body->'$.drifted',
-                  'findings', body->'$.findings', 'decayed', body->'$.performance.decayed')
+                  'findings', body->'$.findings', 'decayed', body->'$.performance.decayed', 'gap', body->'$.performance.current.gap')
            FROM checks WHERE rowid IN (SELECT rowid FROM checks QUALIFY row_number() OVER (PARTITION BY kind ORDER BY ends DESC) <= ?)
            ORDER BY ends DESC""",
         [rule.consecutive],
@@ -88,11 +98,11 @@ def condition(cursor: duckdb.DuckDBPyConnection, rule: Drift = Drift()) -> tuple
         return "empty", "no champion to compare with yet"
     decayed = [bool(check["decayed"]) for check in performance]
     if len(decayed) >= rule.consecutive and all(decayed):
-        return "alarm", "quality fell"
+        return "alarm", off(performance[0])
     if data and (data[0].get("share") or 0.0) >= rule.share and data[0].get("drifted"):
         return "alarm", words.count(int(data[0]["drifted"]), "feature") + " moved"
     if decayed and decayed[0]:
-        return "watch", "quality is low in the newest check"
+        return "watch", f"{off(performance[0])} in the newest check"
     if data and data[0].get("drifted"):
         return "watch", words.count(int(data[0]["drifted"]), "feature") + " moved"
     if quality and quality[0].get("findings"):

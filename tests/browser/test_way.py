@@ -139,8 +139,8 @@ def test_from_drift_to_a_better_model(running: Shop, chromium: Browser) -> None:
     visitor = Visitor(chromium, running.url, "light", 1440)
 
     page = visitor.open("drift?window=all")
-    visitor.sees("quality fell: retrain")
-    visitor.sees("Alarm: quality fell")
+    visitor.sees("the predicted one: retrain")
+    visitor.sees("Alarm: the rate is")
     visitor.picture("way-1-drift")
 
     page.get_by_role("button", name="Retrain").click()
@@ -148,7 +148,7 @@ def test_from_drift_to_a_better_model(running: Shop, chromium: Browser) -> None:
     page.get_by_label("Who are you?").press("Enter")
     expect(page.get_by_label("Who are you?")).to_have_count(0, timeout=PATIENCE)  # asked once
     reason = page.get_by_role("textbox", name="Reason")
-    assert "quality fell" in reason.input_value() or "moved" in reason.input_value()
+    assert "the rate is" in reason.input_value() or "moved" in reason.input_value()
     begun = time.monotonic()
     page.get_by_role("button", name="Start the run").click()
     visitor.sees("started by a click of Ada")

@@ -29,7 +29,7 @@ SAID = {
     "features": {"empty": "No feature row has been written yet.", "running": "21 features", "alarm": "precip: missing in 9.0% of rows"},
     "predictions": {"empty": "No prediction has been made yet.", "running": "predictions by version 1"},
     "labels": {"empty": "no prediction has been made yet", "running": "in the reference; labels are", "alarm": "Log loss .5"},
-    "drift": {"empty": "Nothing has been compared", "running": "None of 20 features moved", "alarm": "quality fell: retrain", "failed": "ValueError: Input contains NaN"},
+    "drift": {"empty": "Nothing has been compared", "running": "None of 20 features moved", "alarm": "the rate is 9.0 points above the predicted one: retrain", "failed": "ValueError: Input contains NaN"},
     "retraining": {"empty": "No run has been started yet.", "running": "Run 1 was promoted", "alarm": "waits for you", "failed": "Fill or drop empty features"},
     "models": {"empty": "No version serves yet.", "running": "Version 1 serves", "failed": "version 2 was wished and could not be loaded"},
 }  # fmt: skip

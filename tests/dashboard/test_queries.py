@@ -265,3 +265,17 @@ def test_values_of_a_segment_stand_with_most_rows_first(store: Store) -> None:
     store.write({"drift": world.facts([("p", check, world.START)])})
     found = performance.segments(store.cursor(), window(store.cursor(), "7d", "UTC"))
     assert found["value"].head(3).tolist() == ["v30", "v29", "v28"]
+
+
+@pytest.mark.parametrize(("gap", "said"), [(-0.231, "23 points below"), (0.006, "0.6 points above")])
+def test_decay_is_said_as_what_it_is(store: Store, gap: float, said: str) -> None:
+    """The log loss may be better than in the reference all the while."""
+    numbers = {"log_loss": 0.3, "reference": {"log_loss": 0.6}, "current": {"gap": gap}, "decayed": True}
+    made = [
+        (f"p{end}", {"check_id": f"p{end}", "kind": "performance", "end": end, "version": 1, "performance": numbers}, end)
+        for end in (world.START, world.START + world.DAY)
+    ]
+    store.write({"drift": world.facts([moves(world.START, a=(False, False)), *made])})
+    assert head.condition(store.cursor()) == ("alarm", f"the rate is {said} the predicted one")
+    found = drift.drift(store.cursor(), window(store.cursor(), "7d", "UTC"))
+    assert found is not None and found.sentence == f"None of 1 features moved; the rate is {said} the predicted one: retrain."
