@@ -34,7 +34,7 @@ from streams.types import TIME, Batch, Int64, Output, Outputs, Schema
 class Settings:
     """Times in event milliseconds. `every` divides event time into stretches; `window` is a whole number of them.
 
-    A check stands at the end of each stretch or, with `every_rows`, after so many predictions.
+    A check stands at the end of each stretch or, with `every_rows`, after so many predictions, once at an event time.
     """
 
     topic: str
@@ -102,7 +102,7 @@ class Drift:
                 if high > low:
                     self._state.add(name, batch.tables[name].slice(int(low), int(high - low)))
             self._state.clock = int(clock[end - 1])
-            if end in full:
+            if end in full and self._state.checked != self._state.clock + 1:
                 self._boundary(self._state.clock + 1, found)
             start = end
         return self._outputs(found)

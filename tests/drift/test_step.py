@@ -181,3 +181,17 @@ def test_checks_can_be_counted_in_predictions() -> None:
     times = tables["predictions"].column(TIME).to_numpy()
     assert ends == [int(times[number - 1]) + 1 for number in (250, 500, 750, 1000)]
     assert run(tables, [300, 301, 1100], resume=True, settings=settings) == found
+
+
+def test_predictions_of_one_event_time_are_checked_once() -> None:
+    """Times that are days: hundreds of predictions share one. A check is known by the event time at which it ends."""
+    settings = replace(SETTINGS, every_rows=30)
+    tables = {
+        name: table.set_column(table.column_names.index(TIME), TIME, pa.array(table.column(TIME).to_numpy() // DAY * DAY))
+        for name, table in world(6, turn=99).items()
+    }
+    found = run(tables, settings=settings)
+    ends = [record["end"] for _, record in found if record.get("last")]
+    assert ends == sorted(set(ends))
+    assert len(ends) == 6
+    assert run(tables, [100, 350], resume=True, settings=settings) == found
