@@ -23,7 +23,6 @@ from streams.types import Schema, Type
 
 FILE = "driftline.toml"
 STATE = ".driftline"
-BROKER_STATE = "broker.json"  # in the state folder: bootstrap, pid and ports of the embedded broker that runs for this project
 
 # The topics that are the project's own; each is one record format (docs/reference/topics.md).
 TOPICS = ("dead-letters", "late", "features", "predictions", "outcomes", "drift", "runs", "deployments", "commits")
@@ -100,10 +99,12 @@ class Project:
         """`host:port` of the configured broker, or of the embedded one that runs; BrokerError when none runs."""
         if named := os.environ.get("DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS") or self.bootstrap_servers:
             return named
-        try:
-            return str(json.loads((self.state_dir / BROKER_STATE).read_text())["bootstrap"])
-        except (FileNotFoundError, KeyError, ValueError):
-            raise BrokerError(f"The broker of {self.name} does not run. Start it with: driftline up {self.root}") from None
+        from connectors.broker import EmbeddedBroker  # here: most commands need no broker
+
+        running = EmbeddedBroker(self.state_dir).running()
+        if running is None:
+            raise BrokerError(f"The broker of {self.name} does not run. Start it with: driftline up {self.root}")
+        return running.bootstrap
 
     @property
     def embedded(self) -> bool:

@@ -30,7 +30,7 @@ from streams.errors import BrokerError
 
 VERSION = "4.1.1"
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{VERSION}@kafka.Kafka", "org.slf4j:slf4j-simple:1.7.36")
-STATE_FILE = "broker.json"  # as streams.project reads it
+STATE_FILE = "broker.json"
 FREE_BYTES = 200 * 1024 * 1024
 START_SECONDS = 90.0
 _JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
+from connectors.broker import Running
 from streams.errors import BrokerError, ProjectError
 from streams.project import Project, load_project
 from streams.types import Type
@@ -160,8 +163,13 @@ def test_the_broker_is_the_named_one_or_the_one_that_runs(tmp_path: Path, monkey
     with pytest.raises(BrokerError, match="The broker of shop does not run. Start it with: driftline up"):
         found.bootstrap()
     found.state_dir.mkdir()
-    (found.state_dir / "broker.json").write_text('{"bootstrap": "127.0.0.1:4711"}')
+    me = psutil.Process()
+    running = Running("127.0.0.1:4711", me.pid, me.create_time(), guard=1, owner=1, port=4711, controller_port=4712)
+    (found.state_dir / "broker.json").write_text(json.dumps(asdict(running)))
     assert found.kafka()["bootstrap_servers"] == "127.0.0.1:4711"
+    (found.state_dir / "broker.json").write_text(json.dumps(asdict(running) | {"created": me.create_time() - 60}))
+    with pytest.raises(BrokerError, match="The broker of shop does not run. Start it with: driftline up"):
+        found.bootstrap()  # it ran once: its file stays, for its ports
     named = project(tmp_path, bootstrap_servers="kafka.example:9092")
     assert not named.embedded
     monkeypatch.setenv("DRIFTLINE_KAFKA_PASSWORD", "secret")
