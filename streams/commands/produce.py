@@ -96,7 +96,13 @@ def _files(project: Project, what: list[str], folder: str | None) -> dict[str, t
     pairs: list[tuple[str, str]] = []
     if folder is not None:
         for name in project.sources:
-            pairs += [(name, str(file)) for end in FORMATS for file in sorted(Path(folder).glob(f"{name}{end}"))]
+            there = [(name, str(path)) for end in FORMATS if (path := Path(folder) / f"{name}{end}").exists()]
+            if len(there) > 1:
+                raise DriftlineError(
+                    f"{folder} has {len(there)} files for {name}, and one is sent for a source. "
+                    f"Set the others aside, or name each that shall be sent: {' '.join(map('='.join, there))}"
+                )
+            pairs += there
         if not pairs:
             raise DriftlineError(
                 f"{folder} has no file named as a source of {project.name} ({', '.join(project.sources)}), such as {next(iter(project.sources))}.jsonl."

@@ -103,3 +103,18 @@ def test_what_needs_a_broker_says_how_to_start_it(
     assert status == 0
     assert json.loads(out)["running"] is False
     assert run(capsys, "down")[1] == "Nothing of shop runs.\n"
+
+
+def test_a_folder_with_two_files_for_a_source_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "init", "shop")
+    monkeypatch.chdir(tmp_path / "shop")
+    Path("in").mkdir()
+    for name in ("payments.jsonl", "payments.csv", "chargebacks.csv"):
+        (Path("in") / name).write_text("")
+    status, _, err = run(capsys, "produce", "--all-from", "in")
+    assert status == 1
+    assert "in has 2 files for payments, and one is sent for a source. Set the others aside" in err
+    assert "name each that shall be sent: payments=in/payments.jsonl payments=in/payments.csv" in err
