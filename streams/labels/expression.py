@@ -23,14 +23,18 @@ class Expression:
     def __init__(self, sql: str, schema: Schema, source: str) -> None:
         self.sql = sql
         self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false", "threads": "1"})
-        self._query = f"SELECT TRY(CAST(({sql}) AS BOOLEAN)) AS label FROM events"
+        self._query = f"SELECT TRY(({sql})) AS label FROM events"
         self._names = list(schema)
         empty = pa.schema([pa.field(name, kind.arrow) for name, kind in schema.items()]).empty_table()
         try:
-            self.values(empty)
+            kind = self.values(empty).type
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise ProjectError(f"[model] labels: value = {sql!r} is no condition over {source} ({', '.join(schema)}): {reason}") from error
+        if not pa.types.is_boolean(kind):
+            raise ProjectError(
+                f"[model] labels: value = {sql!r} gives {kind}, and true or false is wished: write a condition, such as delay > 15 or verdict = 'fraud'."
+            )
 
     def values(self, rows: pa.Table) -> pa.ChunkedArray:
         """One boolean or NULL a row."""

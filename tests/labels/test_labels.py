@@ -169,6 +169,9 @@ def test_segments_come_back_as_they_were(kind: Type, value: object) -> None:
 def test_a_condition_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ProjectError, match=r"delai > 15.*no condition over arrivals \(flight_id, delay\)"):
         Expression("delai > 15", SCHEMA, "arrivals")
+    for sql, kind in (("delay", "double"), ("flight", "string")):  # neither any number but 0 nor a text is a truth
+        with pytest.raises(ProjectError, match=f"value = '{sql}' gives {kind}, and true or false is wished: write a condition"):
+            Expression(sql, {"delay": Type.DOUBLE, "flight": Type.STRING}, "arrivals")
 
 
 def test_a_condition_that_fails_on_one_row_says_nothing_there() -> None:
