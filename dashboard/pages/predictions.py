@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, parts
+from dashboard import actions, parts, words
 from dashboard.charts import time
 from dashboard.desk import REFRESH, Desk
 from dashboard.pages import why
 from dashboard.queries import predictions as queries
+from dashboard.queries.head import latest
 
 NAME = "predictions"
 TITLE = "Predictions"
@@ -33,12 +34,19 @@ def _said(desk: Desk, period: str) -> None:
     if found is None:
         parts.sentence("No prediction has been made yet.")
         first = desk.project.retraining.first_after_ms
-        why_not = (
-            f"The first champion is trained by itself {first // 86_400_000} days of event time after the first event; until then rows are not scored."
-            if first
-            else "No model serves yet. Train the first one on the Retraining page, or with:"
-        )
-        parts.empty("No predictions", why_not, None if first else f"driftline retrain --project {desk.project.root}")
+        version = (desk.asked(latest, "live") or {}).get("version")
+        if version is not None:
+            parts.empty(
+                "No predictions",
+                f"Version {version} serves, and scores what comes from now on: the rows before had gone by when it was trained. To have a "
+                "history scored from its first champion on, write in_step = true under [promotion] before it is sent.",
+            )
+        elif first:
+            why_not = f"The first champion is trained by itself {words.age(first)} of event time after the first event; until then rows are not scored."
+            parts.empty("No predictions", why_not)
+        else:
+            why_not = "No model serves yet. Train the first one on the Retraining page, or with:"
+            parts.empty("No predictions", why_not, f"driftline retrain --project {desk.project.root}")
         return
     parts.sentence(found.sentence)
 

@@ -26,7 +26,7 @@ def show(desk: Desk) -> None:
         first = desk.project.retraining.first_after_ms
         parts.empty(
             "No runs",
-            f"The first champion is trained by itself after {first // 86_400_000} days of events."
+            f"The first champion is trained by itself after {words.age(first)} of events."
             if first
             else "A run builds a data set from the log, trains, evaluates and compares. Start one here, or with:",
             f"driftline retrain --project {desk.project.root}",

@@ -18,7 +18,7 @@ from dashboard.queries import retraining
 from dashboard.store.reader import Reader
 from dashboard.store.store import Store
 from streams.pipeline import STEPS
-from streams.sections import Dashboard
+from streams.sections import Dashboard, Retraining
 from tests.dashboard import world
 
 KINDS = ("empty", "running", "alarm", "failed")
@@ -87,6 +87,17 @@ def test_empty_pages_say_what_brings_them_to_life(kind: tuple[str, Path], monkey
     for page in PAGES:
         shown = text(run(folder, page.NAME, monkeypatch))
         assert "driftline " in shown, page.NAME
+
+
+def test_a_model_that_came_after_its_rows_is_not_told_as_one_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, store = world.build(tmp_path, "empty")
+    desk._opened[tmp_path.resolve()] = replace(project, retraining=Retraining(first_after_ms=12 * 3_600_000)), store, Reader(project, store)
+    assert "trained by itself 12 h of event time after the first event" in text(run(tmp_path, "predictions", monkeypatch))
+    store.write({"deployments": world.facts([("live", {"role": "live", "version": 1, "state": "Synced"}, 0)])})
+    shown = text(run(tmp_path, "predictions", monkeypatch))
+    assert "Version 1 serves, and scores what comes from now on" in shown
+    assert "trained by itself" not in shown
+    store.close()
 
 
 def test_a_link_opens_what_it_names(kind: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
