@@ -222,7 +222,6 @@ def _refuse_values(project: Project, file: str) -> None:
     one_of(project.promotion.metric, _METRICS, f"{file}: promotion.metric")
     one_of(project.promotion.approve, ("auto", "manual"), f"{file}: promotion.approve")
     one_of(project.engine.features, ("embedded", "flink"), f"{file}: engine.features")
-    one_of(project.model.score, ("probability", "value"), f"{file}: model.score")
     if not 1 <= project.dashboard.port <= 65_535:
         raise ProjectError(f"{file}: dashboard.port: {project.dashboard.port}; a port is a number from 1 to 65535.")
 

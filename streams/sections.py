@@ -40,7 +40,6 @@ class Model:
     features: Path = Path("features.sql")
     train: str = "train.py:train"  # FILE:FUNCTION(features: DataFrame, labels: Series) -> a fitted model
     labels: Labels | None = None  # see below; without labels nothing is trained
-    score: str = "probability"  # probability, value
     threshold: float = 0.5  # a score at or above it predicts true
     functions: Path | None = None  # user-defined functions of the feature SQL; functions.py when that file is there
     history_ms: int = 3_600_000  # how far behind its key's newest row a late row may come and still find every row of its windows

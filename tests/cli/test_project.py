@@ -137,6 +137,7 @@ def test_a_field_of_an_avro_schema_may_name_a_type_and_count_time_in_any_unit(tm
         ({"model.labels.on": "idd"}, "returns has no field 'idd'. Did you mean 'id'?"),
         ({"model.labels.vale": "x"}, "unknown key 'vale'. Did you mean 'value'?"),
         ({"model.trian": "x"}, "unknown key 'trian'. Did you mean 'train'?"),
+        ({"model.score": "value"}, "model: unknown key 'score'"),
         ({"drift": 3}, "driftline.toml: drift: a table of settings was expected, 3 was met"),
     ],
 )
