@@ -222,6 +222,17 @@ def _refuse_values(project: Project, file: str) -> None:
     one_of(project.promotion.metric, _METRICS, f"{file}: promotion.metric")
     one_of(project.promotion.approve, ("auto", "manual"), f"{file}: promotion.approve")
     one_of(project.engine.features, ("embedded", "flink"), f"{file}: engine.features")
+    drift = project.drift
+    for key, share in (("model.threshold", project.model.threshold), ("drift.alpha", drift.alpha), ("drift.share", drift.share)):
+        if not 0 <= share <= 1:
+            raise ProjectError(f"{file}: {key}: {share:g}; it is a share, a number from 0 to 1.")
+    for key, value in (
+        ("check_every", drift.check_every_ms or drift.check_every_rows),
+        ("window", drift.window_ms),
+        ("consecutive", drift.consecutive),
+    ):
+        if not value or value < 1:
+            raise ProjectError(f"{file}: drift.{key} is more than 0.")
     if not 1 <= project.dashboard.port <= 65_535:
         raise ProjectError(f"{file}: dashboard.port: {project.dashboard.port}; a port is a number from 1 to 65535.")
 
