@@ -45,10 +45,17 @@ class Desired:
     def read(text: str) -> Desired:
         try:
             value: dict[str, Any] = tomllib.loads(text)
-            found = Desired(str(value.pop("model")), int(value.pop("version")), str(value.pop("sha256")))
-            return replace(found, **value)
+            for name, met in value.items():
+                if name in _KINDS and type(met) is not _KINDS[name]:
+                    raise ValueError(f"{name} = {met!r} is no {_KINDS[name].__name__}")
+            return replace(Desired(value.pop("model"), value.pop("version"), value.pop("sha256")), **value)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-            raise PromotionError(f"{FILE} cannot be read: {error}. It names model, version and sha256.") from error
+            raise PromotionError(
+                f"{FILE} cannot be read: {error}. It names model, version and sha256; driftline rollback goes back to the one before."
+            ) from error
+
+
+_KINDS = dict.fromkeys(("model", "sha256", "run_id", "reason", "by"), str) | {"version": int, "effective_from": int, "suspended": bool}
 
 
 def _quoted(text: str) -> str:
@@ -86,31 +93,43 @@ class Deployments:
         return head, self.at(head) if head else None
 
     def at(self, commit: str) -> Desired | None:
-        """What a commit wishes."""
+        """What a commit wishes. PromotionError where its file cannot be read."""
         text = self.repository.read(FILE, commit)
         return Desired.read(text) if text is not None else None
 
+    def _readable(self, commit: str) -> Desired | None:
+        """The same, None also where somebody's hand left a file that cannot be read."""
+        try:
+            return self.at(commit)
+        except PromotionError:
+            return None
+
     def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
-        """Commit a wish; the commit that is there already when it wishes the same of the same run."""
-        head, before = self.read()
+        """Commit a wish; the commit that is there already when it wishes the same of the same run. It mends a file that cannot be read."""
+        self.repository.fetch()
+        head = self.repository.head()
+        before = self._readable(head) if head is not None else None
         if head is not None and before is not None and branch is None and _same(before, desired):
             return head
         message = f"{subject}\n\n{desired.reason}\n" if desired.reason else f"{subject}\n"
         return self.repository.commit({FILE: desired.text()}, message, desired.by, head, branch)
 
     def history(self, limit: int = 100) -> list[Change]:
+        """Without the commits whose file cannot be read."""
         found = []
         for commit in self.repository.log(FILE, limit):
-            text = self.repository.read(FILE, commit.sha)
-            if text is not None:
-                found.append(Change(commit.sha, commit.at * 1000, Desired.read(text), commit.subject))
+            wish = self._readable(commit.sha)
+            if wish is not None:
+                found.append(Change(commit.sha, commit.at * 1000, wish, commit.subject))
         return found
 
     def before(self) -> Desired:
-        """What was wished before the version that is wished now. PromotionError when nothing was."""
-        changes = self.history()
-        for change in changes[1:]:
-            if change.desired.version != changes[0].desired.version:
+        """What was wished before the version that is wished now, or before a file that cannot be read. PromotionError when nothing was."""
+        self.repository.fetch()
+        head = self.repository.head()
+        now = self._readable(head) if head is not None else None
+        for change in self.history():
+            if now is None or change.desired.version != now.version:
                 return change.desired
         raise PromotionError("There is no earlier version to go back to.")
 

@@ -67,6 +67,27 @@ def test_a_broken_file_is_refused() -> None:
         Desired.read("version = 1")
 
 
+@pytest.mark.parametrize("line", ['version = "2"', 'effective_from = "now"', 'suspended = "no"'])
+def test_a_value_of_another_kind_is_named(line: str) -> None:
+    text = "\n".join(one for one in TWO.text().splitlines() if not one.startswith(line.split()[0])) + f"\n{line}\n"
+    with pytest.raises(PromotionError, match=f"cannot be read: {line.split()[0]} = .* is no (int|bool)"):
+        Desired.read(text)
+
+
+def test_a_file_broken_by_hand_is_rolled_back_or_promoted_over(tmp_path: Path) -> None:
+    found = deployments(tmp_path)
+    found.write(ONE, "Promote version 1")
+    head = found.write(TWO, "Promote version 2")
+    found.repository.commit({FILE: "version = three"}, "by hand", "eve", head)
+    with pytest.raises(PromotionError, match="cannot be read"):
+        found.read()
+    assert found.before() == TWO, "what stood before the broken file"
+    mended = found.write(TWO, "Roll back to version 2")
+    assert found.read() == (mended, TWO)
+    assert found.before() == ONE
+    assert [one.desired.version for one in found.history()] == [2, 2, 1]
+
+
 def test_the_interval_decides() -> None:
     comparison = {"metric": "log_loss", "difference": {"value": 0.02, "low": -0.001, "high": 0.04}}
     assert not verdict(comparison, 0.0).allowed
