@@ -1,6 +1,6 @@
 """A git repository as a place for desired state: small text files, each change a commit made against the head that was read.
 
-A local path is a bare repository, made when it is missing; a URL is mirrored into `cache`, fetched before reading and pushed after writing.
+A local path is a bare repository, made when it is missing; a URL is mirrored into `cache`, which has nothing that the remote has not.
 Commits are made with git's plumbing: no work tree, nothing half-written.
 """
 
@@ -92,20 +92,17 @@ class Repository:
         }
         parent = () if expected is None else ("-p", expected)
         made = self._git("commit-tree", tree, *parent, text=message, extra=identity)
-        old = "0" * 40 if expected is None or branch else expected
-        if branch:
-            self._git("update-ref", ref, made)
-        elif self._try("update-ref", ref, made, old) is None:
-            raise PromotionError(
-                f"{self.location}: {self.branch} has moved since it was read at {(expected or 'nothing')[:12]}. Look again, then repeat."
-            )
-        if self._remote:
+        if self._remote:  # first there: a mirror that is ahead of what the remote took would be acted upon
             lease = f"--force-with-lease={ref}:{expected or ''}" if not branch else "--force"
             if self._try("push", "--quiet", lease, "origin", f"{made}:{ref}") is None:
-                self._try("update-ref", ref, expected) if expected and not branch else None
                 raise PromotionError(
                     f"{self.location} refused {self.branch}: it has moved, or the push is not allowed. Look again, then repeat."
                 )
+        old = () if branch else (expected or "0" * 40,)
+        if self._try("update-ref", ref, made, *old) is None and not self._remote:  # a fetch may have brought it already
+            raise PromotionError(
+                f"{self.location}: {self.branch} has moved since it was read at {(expected or 'nothing')[:12]}. Look again, then repeat."
+            )
         return made
 
     def _tree(self, commit: str) -> dict[str, str]:

@@ -49,6 +49,21 @@ def test_two_that_write_at_once_do_not_both_win(tmp_path: Path) -> None:
         found.repository.commit({FILE: "version = 3"}, "late", "eve", head)
 
 
+def test_what_a_remote_refuses_is_not_in_the_mirror(tmp_path: Path) -> None:
+    there = Repository(str(tmp_path / "remote.git"), "main", tmp_path)
+    hook = tmp_path / "remote.git" / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    found = Deployments(Repository(f"file://{tmp_path}/remote.git", "main", tmp_path / "mirror.git"))
+    with pytest.raises(PromotionError, match="refused main"):
+        found.write(ONE, "Promote version 1")
+    assert found.read() == (None, None)
+    hook.unlink()
+    made = found.write(ONE, "Promote version 1")
+    assert found.read() == (made, ONE) == (there.head(), ONE)
+
+
 def test_no_earlier_version_is_said(tmp_path: Path) -> None:
     found = deployments(tmp_path)
     found.write(ONE, "Promote version 1")
