@@ -53,19 +53,22 @@ def promote(
     """Make a run's version, or a version, the desired one; returns the commit, or the merge request's address where [promotion] gitlab
     is set: then the run waits until somebody merges it.
 
-    PromotionError while the comparison's interval reaches below the margin, unless `override`.
+    PromotionError while the comparison's interval reaches below the margin, unless `override`, and while deployments are suspended.
     """
     connection = connection or KafkaConnection(project.kafka())
+    deployments = Deployments.of(project)
     run = _run_of(project, what, connection)
     if run.state not in ("waiting", "promoted", "rejected"):
         raise PromotionError(f"run {run.run_id} is {run.state}; only a finished run can be promoted.")
     found = verdict(run.comparison, project.promotion.margin)
     if not found.allowed and not override:
         raise PromotionError(f"version {run.version} is not promoted: {found.reason}.")
+    if (why := deployments.suspension()) is not None:
+        raise PromotionError(f"version {run.version} is not promoted: {why}. Resume them with: driftline suspend --off")
     if project.promotion.gitlab:
-        return propose(project, Deployments.of(project), run, found.reason, reason, by).url
+        return propose(project, deployments, run, found.reason, reason, by).url
     # A person's promotion takes effect at once, whatever the run was for.
-    commit = promote_run(project, Deployments.of(project), replace(run, trigger="manual"), reason, by)
+    commit = promote_run(project, deployments, replace(run, trigger="manual"), reason, by)
     _decided(project, run, "promoted", reason, by, connection)
     return commit
 

@@ -70,8 +70,9 @@ class Agent:
 
     def _decide(self, run: Run) -> None:
         found = verdict(run.comparison, self._project.promotion.margin)
-        if not found.allowed:
-            self._ended(run, "rejected", found.reason)
+        why_not = self._deployments.suspension() if found.allowed else found.reason
+        if why_not is not None:
+            self._ended(run, "rejected", why_not)
             return
         try:
             promote_run(self._project, self._deployments, run, found.reason, "driftline")

@@ -104,6 +104,13 @@ class Deployments:
         except PromotionError:
             return None
 
+    def suspension(self) -> str | None:
+        """Why deployments are to stay as they are; None while they may change."""
+        self.repository.fetch()
+        head = self.repository.head()
+        wish = self._readable(head) if head is not None else None
+        return f"deployments are suspended by {wish.by or 'somebody'}: {wish.reason}" if wish is not None and wish.suspended else None
+
     def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
         """Commit a wish; the commit that is there already when it wishes the same of the same run. It mends a file that cannot be read."""
         self.repository.fetch()
