@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ class Version:
 
 
 class Registry:
-    """`uri` None: `folder`/mlflow.db with artifacts beside it."""
+    """`uri` None: `folder`/mlflow.db with artifacts beside it. ModelError from each method when the registry refuses or cannot be reached."""
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
         self._folder, self._uri = folder, uri
@@ -62,67 +63,79 @@ class Registry:
 
     def register(self, model: str, folder: Path, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> int:
         """Store a model's folder as a new version and give its number. A run that registered before gets the number it had."""
-        from mlflow.exceptions import MlflowException
-
         before = self.find(model, run_id)
         if before is not None:
             return before.version
-        client = self._client
+        with self._refusals(f"a version of {model} cannot be registered"):
+            client = self._client
+            if self._registered(model) is None:
+                client.create_registered_model(model)
+            run = client.create_run(self._experiment(model), run_name=run_id, tags={RUN: run_id, **tags})
+            for name, value in metrics.items():
+                client.log_metric(run.info.run_id, name, value)
+            client.log_artifacts(run.info.run_id, str(folder), ARTIFACT)
+            client.set_terminated(run.info.run_id)
+            source = f"{run.info.artifact_uri}/{ARTIFACT}"
+            made = client.create_model_version(model, source, run_id=run.info.run_id, tags={RUN: run_id, **tags})
+            return int(made.version)
+
+    def _registered(self, model: str) -> Any:
+        """The registered model; None where there is none of that name."""
+        from mlflow.exceptions import MlflowException
+
         try:
-            client.get_registered_model(model)
-        except MlflowException:
-            client.create_registered_model(model)
-        run = client.create_run(self._experiment(model), run_name=run_id, tags={RUN: run_id, **tags})
-        for name, value in metrics.items():
-            client.log_metric(run.info.run_id, name, value)
-        client.log_artifacts(run.info.run_id, str(folder), ARTIFACT)
-        client.set_terminated(run.info.run_id)
-        source = f"{run.info.artifact_uri}/{ARTIFACT}"
-        made = client.create_model_version(model, source, run_id=run.info.run_id, tags={RUN: run_id, **tags})
-        return int(made.version)
+            return self._client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    @contextmanager
+    def _refusals(self, what: str) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            raise ModelError(f"{what}: the registry says {error}") from error
 
     def find(self, model: str, run_id: str) -> Version | None:
         return next((one for one in self.versions(model) if one.run_id == run_id), None)
 
     def versions(self, model: str) -> list[Version]:
         """All versions, oldest first."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            aliases = dict(self._client.get_registered_model(model).aliases)
-            found = list(self._client.search_model_versions(f"name = '{model}'"))
-        except MlflowException:
-            return []
         versions = []
-        for one in found:
-            metrics = self._client.get_run(one.run_id).data.metrics if one.run_id else {}
-            mine = tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(one.version)))
-            tags = dict(one.tags)
-            versions.append(Version(model, int(one.version), tags.get(RUN, ""), int(one.creation_timestamp), tags, dict(metrics), mine))
+        with self._refusals(f"the versions of {model} cannot be listed"):
+            registered = self._registered(model)
+            if registered is None:
+                return []
+            for one in self._client.search_model_versions(f"name = '{model}'"):
+                metrics = self._client.get_run(one.run_id).data.metrics if one.run_id else {}
+                mine = tuple(sorted(alias for alias, version in registered.aliases.items() if str(version) == str(one.version)))
+                tags = dict(one.tags)
+                versions.append(Version(model, int(one.version), tags.get(RUN, ""), int(one.creation_timestamp), tags, dict(metrics), mine))
         return sorted(versions, key=lambda one: one.version)
 
     def alias(self, model: str, name: str, version: int | None) -> None:
         """Point an alias (champion, challenger) at a version; None takes it away."""
-        if version is None:
-            self._client.delete_registered_model_alias(model, name)
-        else:
-            self._client.set_registered_model_alias(model, name, str(version))
+        with self._refusals(f"the alias {name} of {model} cannot be moved"):
+            if version is None:
+                self._client.delete_registered_model_alias(model, name)
+            else:
+                self._client.set_registered_model_alias(model, name, str(version))
 
     def fetch(self, model: str, version: int, to: Path) -> Path:
-        """Bring a version's files to a folder, whole or not at all. ModelError when the registry cannot give them."""
-        from mlflow.exceptions import MlflowException
-
+        """Bring a version's files to a folder, whole or not at all."""
         waiting = to.with_name(f".{to.name}.{os.getpid()}")
         shutil.rmtree(waiting, ignore_errors=True)
         waiting.mkdir(parents=True)
         try:
-            one = self._client.get_model_version(model, str(version))
-            found = self._client.download_artifacts(one.run_id, ARTIFACT, str(waiting))
-            if to.exists():
-                shutil.rmtree(to)
-            Path(found).rename(to)
-        except (MlflowException, OSError) as error:
-            raise ModelError(f"version {version} of {model} cannot be fetched from the registry: {error}") from error
+            with self._refusals(f"version {version} of {model} cannot be fetched"):
+                one = self._client.get_model_version(model, str(version))
+                found = self._client.download_artifacts(one.run_id, ARTIFACT, str(waiting))
+                if to.exists():
+                    shutil.rmtree(to)
+                Path(found).rename(to)
         finally:
             shutil.rmtree(waiting, ignore_errors=True)
         return to

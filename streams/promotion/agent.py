@@ -148,8 +148,8 @@ class Agent:
         self._desired = value
         try:
             registry(self._project).alias(self._project.name, "champion", wish.version)
-        except Exception as error:  # an alias is a courtesy to people who look into MLflow
-            _log.warning("the registry's alias champion could not be moved: %s", error)
+        except DriftlineError as error:  # an alias is a courtesy to people who look into MLflow
+            _log.warning("%s", error)
 
 
 def _record_time(wish: Desired, project: Project) -> int:
