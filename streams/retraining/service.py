@@ -52,9 +52,11 @@ def keep_running(make: Callable[[], Loop], stop: threading.Event, name: str, loc
                 loop = make()
                 sensor.on_state(name, "running")
                 loop.run(stop)
-            except (DriftlineError, OSError, TimeoutError, LookupError) as error:
-                _log.warning("%s failed and begins anew: %s", name, error)
-                sensor.on_state(name, "failed", f"{error}; begins anew in {PAUSE_S} s")
+            except Exception as error:  # a thread that ended for it would be missed by nobody
+                expected = isinstance(error, (DriftlineError, OSError))
+                reason = str(error) if expected else f"{type(error).__name__}: {error}"
+                _log.warning("%s failed and begins anew: %s", name, reason, exc_info=not expected)
+                sensor.on_state(name, "failed", f"{reason}; begins anew in {PAUSE_S} s")
                 stop.wait(PAUSE_S)
             finally:
                 if loop is not None:
