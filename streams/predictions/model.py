@@ -145,9 +145,13 @@ class SklearnModel:
         if rows.num_rows == 0:
             return np.empty(0, np.float64)
         table = frame(rows.select(list(self._card.columns)), self._card.categories)
-        if hasattr(self._model, "predict_proba"):
-            return np.asarray(self._model.predict_proba(table)[:, 1], dtype=np.float64)
-        return np.asarray(self._model.predict(table), dtype=np.float64)
+        try:
+            if hasattr(self._model, "predict_proba"):
+                return np.asarray(self._model.predict_proba(table)[:, 1], dtype=np.float64)
+            return np.asarray(self._model.predict(table), dtype=np.float64)
+        except Exception as error:  # whatever an estimator refuses a row for
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise ModelError(f"The model cannot score these rows: {type(error).__name__}: {reason}.") from error
 
 
 def frame(rows: pa.Table, categories: Mapping[str, Sequence[str]]) -> Any:
@@ -205,8 +209,21 @@ def save(fitted: object, folder: Path, given: Sequence[str], categories: Mapping
     else:
         raise ModelError(f"train returned {kind}; a LightGBM Booster or LGBMClassifier, or a scikit-learn estimator, can be served.")
     (folder / CARD).write_text(card.text(), encoding="utf-8")
-    load(folder, digest(folder))  # what cannot be read back is refused now, not when it should serve
+    _try_out(load(folder, digest(folder)))  # what cannot be read back, or stops at a NULL, is refused now, not when it should serve
     return card
+
+
+def _try_out(model: Model) -> None:
+    """Any event may lack a field, or bring a word that is new."""
+    card = model.card
+    empty = pa.table({name: pa.nulls(1, pa.string() if name in card.categories else pa.float64()) for name in card.columns})
+    try:
+        model.score(empty)
+    except ModelError as error:
+        raise ModelError(
+            f"{error.message} Their features are NULL or words that are new, as any event's may be. Put SimpleImputer() first, and "
+            'OneHotEncoder(handle_unknown="ignore"), or train a model that takes such rows (LightGBM does).'
+        ) from error
 
 
 def _only_given(names: Sequence[str], given: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from streams.errors import ModelError, RunError
-from streams.predictions.model import digest, load
+from streams.predictions.model import digest, frame, load, save, words_of
 from streams.retraining.dataset import Dataset
 from streams.retraining.train import Cancelled, Trainer, tail, train
 from streams.types import Type
@@ -69,16 +69,30 @@ def test_a_missing_file_and_function_are_named(tmp_path: Path) -> None:
 
 SKLEARN = """
     from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
     encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["country"]), remainder="passthrough")
-    return make_pipeline(encode, LogisticRegression()).fit(features, labels)
+    return make_pipeline(encode, SimpleImputer(), LogisticRegression()).fit(features, labels)
 """
 LIGHTGBM = """
     import lightgbm
     return lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, min_data_in_leaf=5).fit(features, labels)
 """
+
+
+@pytest.mark.parametrize(("column", "reason"), [("amount", "Input X contains NaN"), ("country", "Found unknown categories")])
+def test_a_model_that_would_stop_at_a_row_is_refused(tmp_path: Path, column: str, reason: str) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    steps = [LogisticRegression()] if column == "amount" else [OneHotEncoder(), LogisticRegression()]
+    words = words_of(dataset().rows, SCHEMA)
+    fitted = make_pipeline(*steps).fit(frame(dataset().rows, words)[[column]], dataset().labels)
+    with pytest.raises(ModelError, match=rf"cannot score these rows: ValueError: {reason}.*NULL or words that are new.*Put SimpleImputer"):
+        save(fitted, tmp_path, list(SCHEMA), words, 0.5)
 
 
 @pytest.mark.parametrize("body", [SKLEARN, LIGHTGBM])
@@ -91,7 +105,7 @@ def test_a_model_comes_back_as_files_that_execute_nothing(tmp_path: Path, body: 
     assert ((scores > 0.5) == dataset().labels).mean() > 0.9
     assert model.card.columns == ("amount", "country")
     unseen = pa.table({"amount": pa.array([None, 1.0]), "country": pa.array(["xx", None], pa.string())})
-    assert model.card.kind == "sklearn" or np.isfinite(model.score(unseen)).all()
+    assert np.isfinite(model.score(unseen)).all()
 
     with pytest.raises(ModelError, match="the deployment names 000000000000"):
         load(folder, "0" * 64)
