@@ -71,7 +71,7 @@ def why(
         return
     for name, part in tree.items():
         _branch(name, part, "")
-    if not tree["prediction"]["same_bits"]:
+    if tree["prediction"]["same_bits"] is False:
         raise typer.Exit(1)
 
 

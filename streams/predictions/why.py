@@ -13,7 +13,7 @@ from typing import Any
 from connectors.formats import json as json_format
 from streams.errors import EventError
 from streams.events.decode import decode
-from streams.features.step import plan_of
+from streams.features.step import PLAN_DIGITS, plan_of
 from streams.pipeline import reader
 from streams.predictions import log
 from streams.predictions.model import digest, load
@@ -29,7 +29,10 @@ _ID = re.compile(r"^(?P<source>.+)\[(?P<partition>\d+)\]@(?P<offset>\d+)$")
 
 
 def why(project: Project, prediction_id: str, connection: Connection | None = None) -> dict[str, Any]:
-    """A tree of plain values: prediction, model, features, event, right_rows, windows. EventError when the log no longer has a part."""
+    """A tree of plain values: prediction, model, features, event, right_rows, windows. EventError when the log no longer has a part.
+
+    The windows of a row that another features.sql made are not known any more, nor its score where the model takes columns that are gone.
+    """
     connection = connection or KafkaConnection(project.kafka())
     found = _ID.match(prediction_id)
     if found is None or found["source"] not in project.sources:
@@ -53,9 +56,18 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
     folder = folder_of(project, prediction["version"])
     card = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
     model = load(folder, digest(folder))
-    again = float(model.score(row)[0])
+    again = float(model.score(row)[0]) if all(name in features.schema for name in model.card.columns) else None
+    values = {name: row.column(name)[0].as_py() for name in plan.schema}
+    changed = prediction["_plan"] != plan.hash[:PLAN_DIGITS]
+    if changed:
+        earlier = f"an earlier features.sql, {prediction['_plan']}; it is {plan.hash[:PLAN_DIGITS]} now, so its windows cannot be told"
+        values = {"made_by": earlier, **{name: value for name, value in raw.items() if not name.startswith("_")}}
     return {
-        "prediction": {**prediction, "score_computed_again": again, "same_bits": again == prediction["score"]},
+        "prediction": {
+            **prediction,
+            "score_computed_again": again,
+            "same_bits": None if again is None else again == prediction["score"],
+        },
         "model": {
             "version": prediction["version"],
             "sha256": digest(folder),
@@ -63,10 +75,10 @@ def why(project: Project, prediction_id: str, connection: Connection | None = No
             "plan": card.get("plan"),
             "data_set": {"features": card.get("features"), "labels": card.get("labels"), "cut_off": card.get("cut_off")},
         },
-        "features": {"place": f"{features.topic}[{place[0]}]@{place[1]}", **{name: row.column(name)[0].as_py() for name in plan.schema}},
+        "features": {"place": f"{features.topic}[{place[0]}]@{place[1]}", **values},
         "event": event,
         "right_rows": _right_rows(connection, project, raw),
-        "windows": window_events(project, connection, plan, event),
+        "windows": [] if changed else window_events(project, connection, plan, event),
     }
 
 
