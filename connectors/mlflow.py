@@ -62,21 +62,22 @@ class Registry:
         return str(self._client.create_experiment(model, artifact_location=location))
 
     def register(self, model: str, folder: Path, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> int:
-        """Store a model's folder as a new version and give its number. A run that registered before gets the number it had."""
-        before = self.find(model, run_id)
-        if before is not None:
-            return before.version
+        """Store a model's folder as a new version and give its number. A run that registered the same before, by its tags, gets the number it had."""
+        wished = {RUN: run_id, **tags}
+        for before in self.versions(model):
+            if wished.items() <= before.tags.items():
+                return before.version
         with self._refusals(f"a version of {model} cannot be registered"):
             client = self._client
             if self._registered(model) is None:
                 client.create_registered_model(model)
-            run = client.create_run(self._experiment(model), run_name=run_id, tags={RUN: run_id, **tags})
+            run = client.create_run(self._experiment(model), run_name=run_id, tags=wished)
             for name, value in metrics.items():
                 client.log_metric(run.info.run_id, name, value)
             client.log_artifacts(run.info.run_id, str(folder), ARTIFACT)
             client.set_terminated(run.info.run_id)
             source = f"{run.info.artifact_uri}/{ARTIFACT}"
-            made = client.create_model_version(model, source, run_id=run.info.run_id, tags={RUN: run_id, **tags})
+            made = client.create_model_version(model, source, run_id=run.info.run_id, tags=wished)
             return int(made.version)
 
     def _registered(self, model: str) -> Any:
@@ -98,9 +99,6 @@ class Registry:
             yield
         except (MlflowException, OSError) as error:
             raise ModelError(f"{what}: the registry says {error}") from error
-
-    def find(self, model: str, run_id: str) -> Version | None:
-        return next((one for one in self.versions(model) if one.run_id == run_id), None)
 
     def versions(self, model: str) -> list[Version]:
         """All versions, oldest first."""

@@ -48,3 +48,15 @@ def test_a_server_that_fails_is_no_empty_registry(
 ) -> None:
     with pytest.raises(ModelError, match=f"{message}: the registry says .*500"):
         call(broken, tmp_path)
+
+
+def test_a_run_that_registers_again_gets_its_number_unless_the_model_is_another(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model.txt").write_text("one")
+    tags = {"sha256": "a", "commit": ""}
+    assert registry.register("shop", tmp_path / "made", "run", {}, tags) == 1
+    assert registry.register("shop", tmp_path / "made", "run", {}, tags) == 1
+    (tmp_path / "made" / "model.txt").write_text("two")
+    assert registry.register("shop", tmp_path / "made", "run", {}, {**tags, "sha256": "b"}) == 2
+    assert (registry.fetch("shop", 2, tmp_path / "2") / "model.txt").read_text() == "two"
