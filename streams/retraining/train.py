@@ -86,7 +86,7 @@ def train(
 def _run(trainer: Trainer, folder: Path, log: Path, cancelled: Callable[[], bool]) -> int:
     environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "streams.retraining.trainer", str(folder / "spec.json")]
+    command = [sys.executable, "-m", "streams.retraining.trainer", str(folder / "spec.json"), str(os.getpid())]
     with log.open("ab") as out:
         # A session of its own, so that what the trainer started ends with it.
         process = subprocess.Popen(

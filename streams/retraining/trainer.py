@@ -1,13 +1,16 @@
 """The process in which a user's train(features, labels) runs: nothing it does can harm the streams. Started by train.py.
 
-`python -m streams.retraining.trainer SPEC` reads SPEC (JSON: file, function, jobs, columns, threshold, result), writes the model folder
-of each job and, last, the result.
+`python -m streams.retraining.trainer SPEC PARENT` reads SPEC (JSON: file, function, jobs, columns, threshold, result), writes the model folder
+of each job and, last, the result. It ends with the process PARENT.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
+import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -68,5 +71,14 @@ def _function(path: Path, name: str) -> Any:
     return getattr(module, name)
 
 
+def _end_with(parent: int) -> None:
+    """A runner that was killed begins its run again, in the same folder: what it had started must be gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it was killed before that
+            sys.exit(1)
+
+
 if __name__ == "__main__":
+    _end_with(int(sys.argv[2]))
     sys.exit(main(Path(sys.argv[1])))

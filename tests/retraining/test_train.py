@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from streams.predictions.model import digest, frame, load, save, words_of
 from streams.retraining.dataset import Dataset
 from streams.retraining.train import Cancelled, Trainer, tail, train
 from streams.types import Type
+from tests.retraining.shop import wait
 
 SCHEMA = {"amount": Type.DOUBLE, "country": Type.STRING}
 HEAD = "def train(features, labels):\n"
@@ -51,6 +56,19 @@ def test_a_trainer_that_misbehaves_is_told_of(tmp_path: Path, body: str, message
 def test_a_trainer_that_never_returns_is_ended_with_what_it_started(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"did not return within 8 s \(\[retraining\] timeout\)"):
         fit(tmp_path, "    import time\n    print('on and on', flush=True)\n    time.sleep(1000)\n", timeout_s=8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_a_trainer_ends_with_the_runner_that_is_killed(tmp_path: Path) -> None:
+    body = "    import os, pathlib, time\n    pathlib.Path('pid').write_text(str(os.getpid()))\n    time.sleep(1000)\n"
+    runner = multiprocessing.get_context("spawn").Process(target=fit, args=(tmp_path, body))
+    runner.start()
+    wait(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), [])
+    assert runner.pid is not None
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.join()
+    trainer = int((tmp_path / "pid").read_text())
+    wait(lambda: not Path(f"/proc/{trainer}").exists() or " Z " in Path(f"/proc/{trainer}/stat").read_text(), [], 20)
 
 
 def test_a_run_can_be_cancelled_while_it_trains(tmp_path: Path) -> None:
