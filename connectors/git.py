@@ -7,6 +7,7 @@ Commits are made with git's plumbing: no work tree, nothing half-written.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Repository:
     """`location` is a path or a URL; `branch` the one that counts."""
 
     def __init__(self, location: str, branch: str, cache: Path) -> None:
-        self.location, self.branch = location, branch
+        self.location, self.branch = re.sub(r"(?<=://)[^/@]*@", "", location), branch  # as it is told: a URL may carry a token
         self._remote = "://" in location or location.startswith("git@")
         self._path = cache if self._remote else Path(location)
         self._ref = f"refs/heads/{branch}"

@@ -64,6 +64,13 @@ def test_what_a_remote_refuses_is_not_in_the_mirror(tmp_path: Path) -> None:
     assert found.read() == (made, ONE) == (there.head(), ONE)
 
 
+def test_a_token_in_the_address_is_in_no_message(tmp_path: Path) -> None:
+    found = Deployments(Repository("http://ann:glpat-secret@127.0.0.1:1/shop.git", "main", tmp_path / "mirror.git"))
+    with pytest.raises(PromotionError, match="http://127.0.0.1:1/shop.git refused main") as refused:
+        found.write(ONE, "Promote version 1")
+    assert "glpat-secret" not in str(refused.value)
+
+
 def test_no_earlier_version_is_said(tmp_path: Path) -> None:
     found = deployments(tmp_path)
     found.write(ONE, "Promote version 1")
