@@ -34,19 +34,18 @@ class Repository:
 
     def __init__(self, location: str, branch: str, cache: Path) -> None:
         self.location, self.branch = re.sub(r"(?<=://)[^/@]*@", "", location), branch  # as it is told: a URL may carry a token
+        self._url = location
         self._remote = "://" in location or location.startswith("git@")
         self._path = cache if self._remote else Path(location)
         self._ref = f"refs/heads/{branch}"
         if not (self._path / "HEAD").exists():
             self._path.mkdir(parents=True, exist_ok=True)
             self._git("init", "--quiet", "--bare", f"--initial-branch={branch}", ".")
-            if self._remote:
-                self._git("remote", "add", "origin", location)
 
     def fetch(self) -> None:
         """Bring the branch of the remote; nothing to do for a local repository."""
-        if self._remote and self._try("ls-remote", "--exit-code", "origin", self._ref) is not None:
-            self._git("fetch", "--quiet", "origin", f"+{self._ref}:{self._ref}")
+        if self._remote and self._try("ls-remote", "--exit-code", self._url, self._ref) is not None:
+            self._git("fetch", "--quiet", self._url, f"+{self._ref}:{self._ref}")
 
     def head(self) -> str | None:
         """The commit the branch is at; None in an empty repository."""
@@ -95,7 +94,7 @@ class Repository:
         made = self._git("commit-tree", tree, *parent, text=message, extra=identity)
         if self._remote:  # first there: a mirror that is ahead of what the remote took would be acted upon
             lease = f"--force-with-lease={ref}:{expected or ''}" if not branch else "--force"
-            if self._try("push", "--quiet", lease, "origin", f"{made}:{ref}") is None:
+            if self._try("push", "--quiet", lease, self._url, f"{made}:{ref}") is None:
                 raise PromotionError(
                     f"{self.location} refused {self.branch}: it has moved, or the push is not allowed. Look again, then repeat."
                 )

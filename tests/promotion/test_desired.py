@@ -64,6 +64,17 @@ def test_what_a_remote_refuses_is_not_in_the_mirror(tmp_path: Path) -> None:
     assert found.read() == (made, ONE) == (there.head(), ONE)
 
 
+def test_another_address_is_followed_with_the_mirror_that_is_there(tmp_path: Path) -> None:
+    before, after = (Deployments(Repository(str(tmp_path / name), "main", tmp_path)) for name in ("before.git", "after.git"))
+    before.write(ONE, "Promote version 1")
+    after.write(TWO, "Promote version 2")
+    wishes = [
+        Deployments(Repository(f"file://{tmp_path}/{name}", "main", tmp_path / "mirror.git")).read()[1]
+        for name in ("before.git", "after.git")
+    ]
+    assert wishes == [ONE, TWO]
+
+
 def test_a_token_in_the_address_is_in_no_message(tmp_path: Path) -> None:
     found = Deployments(Repository("http://ann:glpat-secret@127.0.0.1:1/shop.git", "main", tmp_path / "mirror.git"))
     with pytest.raises(PromotionError, match="http://127.0.0.1:1/shop.git refused main") as refused:
