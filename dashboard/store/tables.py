@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LAYOUT = 5  # a store of another layout is thrown away and read anew
+LAYOUT = 6  # a store of another layout is thrown away and read anew
 
 HOUR = 3_600_000
 CLIP = 1e-15  # of a probability in the log loss
