@@ -59,8 +59,8 @@ def chunks(connection: Connection, ranges: Iterable[OffsetRange]) -> Generator[R
             for records in poll(consumer, 200):
                 part = (records.topic, records.partition)
                 if part in wanted:
-                    heard = time.monotonic()
                     yield records.take(records.offsets < wanted[part].end)
+                    heard = time.monotonic()  # what the reader did with them meanwhile is not the log's silence
             done = [part for part, one in wanted.items() if consumer.position(part) >= one.end]
             for part in done:
                 del wanted[part]
