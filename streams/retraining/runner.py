@@ -27,6 +27,7 @@ from streams.predictions.model import Model, digest, load
 from streams.predictions.store import keep, model_of, place, registry
 from streams.project import Project
 from streams.retraining import dataset as data
+from streams.retraining.code import TRAIN, Code
 from streams.retraining.evaluate import compare
 from streams.retraining.judging import Float64, Judging, judged, plan_of_judging
 from streams.retraining.runs import ACTIVE, Run, latest
@@ -38,6 +39,7 @@ from streams.worker.connection import Connection, KafkaConnection
 
 ATTEMPTS = 3
 READ_BACK_S = 60.0
+LOOK_S = 10.0  # at most so often rows of a new features.sql are looked for
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,9 @@ class Runner:
         self._values: list[dict[str, Any]] = []
         self._follower = log.Follower(connection, [self._topic])
         self._sources: Sources = sources_of(project)
-        self._started = True
+        self._code = Code(project, connection, self._sources)
+        self._watching = "code" in project.retraining.triggers
+        self._look_at = 0.0
         self._stop = threading.Event()
 
     def close(self) -> None:
@@ -95,16 +99,26 @@ class Runner:
             runs[run.run_id] = self._write(run.to("cancelled", _now(), error=f"joined run {clicked[0].run_id}, which was under way"))
 
     def _changed(self, runs: dict[str, Run]) -> Run | None:
-        """The trigger `code`, once after a start: the champion was trained with other features than features.sql gives now."""
-        started, self._started = self._started, False
-        if not started or "code" not in self._project.retraining.triggers:
+        """The trigger `code`, after a start: asked for at once where train.py has changed, and where features.sql has when its rows reach
+        as far as the first champion's did. None where the champion is of this code, or the run was asked for before."""
+        if not self._watching or time.monotonic() < self._look_at:
             return None
-        champion = self._champion()
-        path = place(self._project, champion["version"]) / "manifest.json" if champion is not None else None
-        run_id = f"code-{self._sources.plan}"
-        if path is None or not path.exists() or run_id in runs or json.loads(path.read_text())["plan"] == self._sources.plan:
+        self._look_at = time.monotonic() + LOOK_S
+        champion, code = self._champion(), self._code
+        folder = place(self._project, champion["version"]) if champion is not None else None
+        features = folder is not None and code.features_changed(folder)
+        if code.run_id in runs or folder is None or not (features or code.train_changed(folder)):
+            self._watching = False
             return None
-        return self._write(Run(run_id, "requested", "code", "features.sql has changed", "driftline", at=_now()))
+        as_of = None
+        if features:
+            began = code.began()
+            as_of = began + code.wait if began is not None else None
+            if as_of is None or self._newest_time() < as_of:
+                return None
+        self._watching = False
+        reason = f"{'features.sql' if features else 'train.py'} has changed"
+        return self._write(Run(code.run_id, "requested", "code", reason, "driftline", as_of=as_of, at=_now()))
 
     def _carry_out(self, run: Run) -> None:
         if run.decision == "cancel":
@@ -157,6 +171,7 @@ class Runner:
         def cancelled() -> bool:
             return self._is_cancelled(run)
 
+        source = self._code.source
         *tried, final = train(self._trainer(), [*blocks, whole], work / "models", out, cancelled)
         if cancelled():
             raise Cancelled("cancelled after training")
@@ -171,6 +186,7 @@ class Runner:
         )  # fmt: skip
         (final / REFERENCE).write_text(reference.text())
         (final / "manifest.json").write_text(named.text())
+        (final / TRAIN).write_bytes(source)
         comparison = None
         if champion is not None:
             comparison = self._compare(champion, after, scores, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from connectors.memory import MemoryBroker
 from streams.errors import RunError
 from streams.predictions import log
+from streams.predictions.store import place
 from streams.project import Project
+from streams.retraining.code import TRAIN
 from streams.retraining.dataset import Dataset, Manifest, build, manifest, write_parquet
 from streams.retraining.judging import plan_of_judging
 from streams.retraining.requests import cancel_run, find, list_runs, request_retrain
@@ -191,3 +194,40 @@ def test_a_challenger_is_judged_on_the_newest_stretch_that_the_champion_has_not_
     assert (late.starts, late.fair) == ((int(times[800]), newest - 7 * day), True)
     seen = plan_of_judging(whole, newest - day, 100, 50)
     assert (seen.starts, seen.fair) == ((int(times[800]), newest - 14 * day), False)
+
+
+def served(connection: MemoryBroker, project: Project, plan: str, train: bytes) -> Project:
+    """With the trigger `code`, and a champion that this code trained."""
+    folder = place(project, 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({"plan": plan, "cut_off": 0}))
+    (folder / TRAIN).write_bytes(train)
+    log.append(connection, project.topic("deployments"), [("desired", {"role": "desired", "version": 1, "sha256": ""}, 0)])
+    return replace(project, retraining=replace(project.retraining, triggers=("code",)))
+
+
+def test_another_train_py_asks_for_a_run_once(project: Project, connection: MemoryBroker) -> None:
+    plan, train = sources_of(project).plan, (project.root / "train.py").read_bytes()
+    project = served(connection, project, plan, train)
+    assert carry_out(project, connection) == [], "the champion is of this code"
+    (project.root / "train.py").write_bytes(train + b"# now better\n")
+    (run,) = carry_out(project, connection)
+    assert (run.trigger, run.reason, run.state) == ("code", "train.py has changed", "failed")
+    assert carry_out(project, connection) == [run]
+
+
+def test_another_features_sql_asks_for_a_run_when_its_rows_reach_as_far_as_the_first_champions(
+    project: Project, connection: MemoryBroker
+) -> None:
+    first_after = project.retraining.first_after_ms or 0
+    plan, train = sources_of(project).plan, (project.root / "train.py").read_bytes()
+    project = served(connection, project, "another", train)
+    features(connection, project, 30, "another")
+    assert carry_out(project, connection) == [], "no row is of this features.sql"
+    features(connection, project, 20, plan)
+    began = 0  # the event time of the first of them
+    assert carry_out(project, connection) == [], "their labels are still to come"
+    late = {"visit_id": "late", "amount": 1.0, "country": "de", "visits_1d": 1, "_partition": 0, "_offset": 99, "_plan": plan}
+    log.append(connection, project.topic("features"), [("late", late, began + first_after)])
+    (run,) = carry_out(project, connection)
+    assert (run.trigger, run.reason, run.as_of) == ("code", "features.sql has changed", began + first_after)
