@@ -21,7 +21,7 @@ from streams.errors import ModelError, ProjectError
 from streams.features.step import plan_of
 from streams.predictions.deployment import Deployment, Versions, Wish
 from streams.predictions.hold import Hold
-from streams.predictions.model import Model
+from streams.predictions.model import Card, Model
 from streams.predictions.records import CONTROL, TEXT
 from streams.predictions.store import model_of
 from streams.project import Project
@@ -170,7 +170,7 @@ class Predictions:
 
     def _fitting(self, wished: Deployment) -> Model:
         model = self._load(wished)
-        _fits(model, self._settings.features.schema)
+        fits(model.card, self._settings.features.schema)
         return model
 
     def _report(
@@ -249,16 +249,20 @@ class Predictions:
             self._hold.restore(value["hold"])
 
 
-def _fits(model: Model, schema: Schema) -> None:
-    card = model.card
+def fits(card: Card, schema: Schema) -> None:
+    """ModelError where a model takes a column that the features do not give, or one of another type."""
     missing = [name for name in card.columns if name not in schema]
-    if missing:
-        raise ModelError(
-            f"The model takes {', '.join(missing[:5])}, which features.sql no longer gives. Retrain it with the features as they are."
-        )
-    for name in card.columns:
-        if (schema[name] == Type.STRING) != (name in card.categories):
-            raise ModelError(f"The model was fitted on another type of {name} than {schema[name]}, as it is now. Retrain it.")
+    changed = [name for name in card.columns if name in schema and (schema[name] == Type.STRING) != (name in card.categories)]
+    if not missing and not changed:
+        return
+    what = (
+        f"The model takes {', '.join(missing[:5])}, which features.sql no longer gives."
+        if missing
+        else f"The model was fitted on another type of {changed[0]} than {schema[changed[0]]}, as it is now."
+    )
+    raise ModelError(
+        f"{what} Give it as it was; to be rid of it, drop it in train.py, retrain, promote, and then take it out of features.sql."
+    )
 
 
 def predicted(rows: pa.Table, model: Model, deployment: Deployment, settings: Settings) -> pa.Table:

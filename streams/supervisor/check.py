@@ -1,14 +1,19 @@
-"""What of a project can be refused before anything starts: the feature SQL, the label, the trainer's file."""
+"""What of a project can be refused before anything starts: the feature SQL, the label, the trainer's file, a champion that the features no longer fit."""
 
 from __future__ import annotations
 
 import ast
 
-from streams.errors import ProjectError
+from streams.errors import ModelError, ProjectError, PromotionError
 from streams.features.step import plan_of
 from streams.labels.expression import Expression
+from streams.predictions.model import CARD, Card
+from streams.predictions.step import fits
+from streams.predictions.store import place
 from streams.project import Project, text_of
+from streams.promotion.desired import Deployments
 from streams.settings import did_you_mean
+from streams.types import Schema
 
 
 def check_project(project: Project) -> None:
@@ -25,6 +30,22 @@ def check_project(project: Project) -> None:
             f"{did_you_mean(labels.on, columns)}"
         )
     _check_trainer(project)
+    _check_champion(project, plan.schema)
+
+
+def _check_champion(project: Project, features: Schema) -> None:
+    """The version that is to serve can be given what it takes; not looked at where its files or the wish are not here."""
+    try:
+        _, wish = Deployments.of(project).read()
+    except PromotionError:
+        return  # the agent says why, for as long as it cannot be read
+    card = place(project, wish.version) / CARD if wish is not None else None
+    if wish is None or card is None or not card.exists():
+        return
+    try:
+        fits(Card.read(card.read_text(encoding="utf-8")), features)
+    except ModelError as error:
+        raise ProjectError(f"Version {wish.version}, which serves, could not go on. {error.message}") from None
 
 
 def _check_trainer(project: Project) -> None:

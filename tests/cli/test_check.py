@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from streams.cli import main
+from streams.predictions.model import CARD, Card
+from streams.predictions.store import place
+from streams.project import load_project
+from streams.promotion.desired import Deployments, Desired
 from streams.supervisor.init import init
 
 
@@ -41,4 +45,20 @@ def test_a_project_that_cannot_run_is_refused(
     said = capsys.readouterr().err
     assert all(words in said for words in says), said
     assert "Traceback" not in said
+    assert not (folder / ".driftline" / "broker.json").exists(), "nothing was started"
+
+
+def test_a_column_that_the_champion_takes_is_not_taken_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shop"
+    init(folder)
+    project = load_project(folder)
+    card = place(project, 3) / CARD
+    card.parent.mkdir(parents=True)
+    card.write_text(Card("lightgbm", ("card_payments_1d", "card_payments_9d"), {}).text())
+    Deployments.of(project).write(Desired(project.name, 3, "0" * 64, by="ann"), "Promote version 3")
+    with pytest.raises(SystemExit, match="1"):
+        main(["up", str(folder)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Version 3, which serves, could not go on. The model takes card_payments_9d, which features.sql no longer gives." in said
+    assert "drop it in train.py, retrain, promote" in said
     assert not (folder / ".driftline" / "broker.json").exists(), "nothing was started"
