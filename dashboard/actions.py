@@ -88,11 +88,11 @@ def rollback(project: Project, reason: str, by: str) -> str:
     return f"Rolled back, commit {commit[:10]}: the earlier version serves as soon as the predictions worker has loaded it."
 
 
-def hindrance(project: Project, run: Mapping[str, Any]) -> str | None:
-    """Why promoting a run's version is off, or None."""
+def hindrance(project: Project, run: Mapping[str, Any], champion: int | None) -> str | None:
+    """Why promoting a run's version over this champion is off, or None."""
     if run.get("state") not in ("waiting", None):
         return f"The run is {run['state']}."
-    found = promotion.may_promote(project, Run.of(run))
+    found = promotion.may_promote(project, Run.of(run), champion)
     return None if found.allowed else f"Promoting is off: {found.reason}."
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import actions, parts, words
 from dashboard.desk import Desk
 from dashboard.queries import retraining as runs
+from dashboard.queries.head import latest
 
 SHOWN_S = 30.0
 REQUESTED = "Run requested; it appears as soon as the runner has taken it."
@@ -148,7 +149,7 @@ def report(desk: Desk) -> None:
 
 def decide(desk: Desk, run: runs.Run) -> None:
     """Promote or reject; promoting is off while the interval crosses the margin, and says why."""
-    hindrance = actions.hindrance(desk.project, run.body)
+    hindrance = actions.hindrance(desk.project, run.body, (latest(desk.cursor(), "desired") or {}).get("version"))
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         who = person(desk, "decide")

@@ -53,14 +53,17 @@ def promote(
     """Make a run's version, or a version, the desired one; returns the commit, or the merge request's address where [promotion] gitlab
     is set: then the run waits until somebody merges it.
 
-    PromotionError while the comparison's interval reaches below the margin, unless `override`, and while deployments are suspended.
+    PromotionError while the comparison's interval reaches below the margin or the champion is another by now, unless `override`, and while
+    deployments are suspended.
     """
     connection = connection or KafkaConnection(project.kafka())
     deployments = Deployments.of(project)
     run = _run_of(project, what, connection)
     if run.state not in ("waiting", "promoted", "rejected"):
         raise PromotionError(f"run {run.run_id} is {run.state}; only a finished run can be promoted.")
-    found = verdict(run.comparison, project.promotion.margin)
+    # who promotes a version that was decided on before knows what it was compared with
+    champion = deployments.champion(run.version) if run.state == "waiting" else None
+    found = verdict(run.comparison, project.promotion.margin, champion)
     if not found.allowed and not override:
         raise PromotionError(f"version {run.version} is not promoted: {found.reason}.")
     if (why := deployments.suspension()) is not None:
@@ -73,9 +76,9 @@ def promote(
     return commit
 
 
-def may_promote(project: Project, run: Run) -> Verdict:
-    """Whether the rule lets a run's version be promoted, and why not."""
-    return verdict(run.comparison, project.promotion.margin)
+def may_promote(project: Project, run: Run, champion: int | None) -> Verdict:
+    """Whether the rule lets a run's version replace this champion, and why not."""
+    return verdict(run.comparison, project.promotion.margin, champion if champion != run.version else None)
 
 
 def reject(project: Project, run_id: str, reason: str, by: str, *, connection: Connection | None = None) -> Run:

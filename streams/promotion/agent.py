@@ -69,7 +69,7 @@ class Agent:
         self.reconcile()
 
     def _decide(self, run: Run) -> None:
-        found = verdict(run.comparison, self._project.promotion.margin)
+        found = verdict(run.comparison, self._project.promotion.margin, self._deployments.champion(run.version))
         why_not = self._deployments.suspension() if found.allowed else found.reason
         if why_not is not None:
             self._ended(run, "rejected", why_not)

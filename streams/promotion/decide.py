@@ -15,8 +15,9 @@ class Verdict:
     reason: str
 
 
-def verdict(comparison: Mapping[str, Any] | None, margin: float) -> Verdict:
-    """The near end of the interval must be above `margin` (0: better; below 0: so much harm at most is put up with).
+def verdict(comparison: Mapping[str, Any] | None, margin: float, champion: int | None = None) -> Verdict:
+    """The near end of the interval must be above `margin` (0: better; below 0: so much harm at most is put up with), and the comparison one
+    with `champion`, the version that would be replaced (None: that is not asked).
 
     >>> verdict({"metric": "log_loss", "difference": {"value": 0.02, "low": 0.01, "high": 0.03}}, 0.0).allowed
     True
@@ -25,6 +26,10 @@ def verdict(comparison: Mapping[str, Any] | None, margin: float) -> Verdict:
     """
     if comparison is None:
         return Verdict(True, "the first champion: there is nothing to compare with")
+    if champion is not None and comparison.get("champion_version", champion) != champion:
+        return Verdict(
+            False, f"it was compared with version {comparison['champion_version']}, and version {champion} is the champion now; retrain"
+        )
     found = comparison["difference"]
     metric = str(comparison["metric"]).replace("_", " ")
     if found["low"] is None:

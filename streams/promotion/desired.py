@@ -104,11 +104,20 @@ class Deployments:
         except PromotionError:
             return None
 
-    def suspension(self) -> str | None:
-        """Why deployments are to stay as they are; None while they may change."""
+    def now(self) -> Desired | None:
+        """What the head wishes; None before the first promotion, and where its file cannot be read."""
         self.repository.fetch()
         head = self.repository.head()
-        wish = self._readable(head) if head is not None else None
+        return self._readable(head) if head is not None else None
+
+    def champion(self, challenger: int | None) -> int | None:
+        """The version that this one would replace; None where there is none, or it is the one."""
+        wish = self.now()
+        return wish.version if wish is not None and wish.version != challenger else None
+
+    def suspension(self) -> str | None:
+        """Why deployments are to stay as they are; None while they may change."""
+        wish = self.now()
         return f"deployments are suspended by {wish.by or 'somebody'}: {wish.reason}" if wish is not None and wish.suspended else None
 
     def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
@@ -132,9 +141,7 @@ class Deployments:
 
     def before(self) -> Desired:
         """What was wished before the version that is wished now, or before a file that cannot be read. PromotionError when nothing was."""
-        self.repository.fetch()
-        head = self.repository.head()
-        now = self._readable(head) if head is not None else None
+        now = self.now()
         for change in self.history():
             if now is None or change.desired.version != now.version:
                 return change.desired

@@ -41,3 +41,24 @@ def test_nothing_is_promoted_while_deployments_are_suspended(tmp_path: Path) -> 
     wish = deployments.read()[1]
     assert wish is not None
     assert (wish.version, wish.suspended) == (2, False)
+
+
+def test_a_comparison_with_a_champion_that_is_no_more_promotes_nothing(tmp_path: Path) -> None:
+    connection = MemoryBroker()
+    project = shop.make(connection, tmp_path)
+    deployments = Deployments.of(project)
+    deployments.write(Desired(project.name, 3, "a" * 64), "Promote version 3")
+    for number, trigger in ((4, "decay"), (5, "manual")):
+        better = Run(f"{trigger}-5", "waiting", trigger, version=number, sha256="b" * 64, comparison={**BETTER, "champion_version": 1})
+        log.append(connection, project.topic("runs"), [(better.run_id, better.value(), 0)])
+    agent = Agent(project, connection)
+    for _ in range(3):
+        agent.work(50)
+    agent.close()
+    stale = "it was compared with version 1, and version 3 is the champion now; retrain"
+    assert [(run.state, run.decision) for run in list_runs(project, connection)] == [("rejected", stale), ("waiting", None)]
+    with pytest.raises(PromotionError, match=f"version 5 is not promoted: {stale}"):
+        promote(project, "manual-5", "now", "bob", connection=connection)
+    promote(project, "manual-5", "I looked at both", "bob", override=True, connection=connection)
+    assert deployments.champion(5) is None
+    assert deployments.champion(4) == 5
