@@ -90,6 +90,7 @@ def test_empty_pages_say_what_brings_them_to_life(kind: tuple[str, Path], monkey
 
 
 def test_a_model_that_came_after_its_rows_is_not_told_as_one_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.store.store.FRESH_S", 0.0)  # else the second page has answers of the first
     project, store = world.build(tmp_path, "empty")
     desk._opened[tmp_path.resolve()] = replace(project, retraining=Retraining(first_after_ms=12 * 3_600_000)), store, Reader(project, store)
     assert "trained by itself 12 h of event time after the first event" in text(run(tmp_path, "predictions", monkeypatch))
