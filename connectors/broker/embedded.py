@@ -19,6 +19,7 @@ from types import TracebackType
 
 import psutil
 
+from connectors import whole
 from connectors.broker import guard
 from connectors.broker.failures import explain_failure
 from connectors.broker.java import find_java
@@ -250,9 +251,7 @@ class EmbeddedBroker:
         return size
 
     def _write(self, running: Running) -> None:
-        scratch = self._state.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asdict(running), indent=1))
-        scratch.replace(self._state)
+        whole.write(self._state, json.dumps(asdict(running), indent=1))
 
 
 def answers(port: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from connectors import whole
 from connectors.webhook import WebhookError, post
 from streams.predictions import log
 from streams.project import Project
@@ -59,12 +60,10 @@ class Alerts:
         return told
 
     def _remember(self, offset: int) -> None:
-        """Up to here all is told. A kill leaves the file as it was or as it will be."""
+        """Up to here all is told."""
         self._told = offset
         self._place.parent.mkdir(parents=True, exist_ok=True)
-        waiting = self._place.with_suffix(".tmp")
-        waiting.write_text(str(offset))
-        waiting.replace(self._place)
+        whole.write(self._place, str(offset))
 
 
 def message(project: Project, check: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from connectors import whole
 from streams.errors import DriftlineError
 from streams.project import Project
 from streams.supervisor.child import ChildState, lives
@@ -41,10 +42,7 @@ def read_state(project: Project) -> UpState | None:
 
 
 def write_state(project: Project, state: UpState) -> None:
-    file = _file(project)
-    scratch = file.with_suffix(".tmp")
-    scratch.write_text(json.dumps(asdict(state), indent=1))
-    scratch.replace(file)
+    whole.write(_file(project), json.dumps(asdict(state), indent=1))
 
 
 @contextmanager

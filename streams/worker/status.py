@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from connectors import whole
 from streams.project import Project
 
 
@@ -25,9 +25,7 @@ def write_status(project: Project, step: str, figures: dict[str, Any]) -> None:
         "rss_mb": round(me.memory_info().rss / 1e6, 1),
         "updated_at": time.time_ns() // 1_000_000,
     }
-    part = folder / f".{step}.{os.getpid()}.part"
-    part.write_text(json.dumps(found, indent=1))
-    part.replace(folder / f"{step}.json")
+    whole.write(folder / f"{step}.json", json.dumps(found, indent=1))
 
 
 def read_statuses(project: Project) -> Iterator[dict[str, Any]]:

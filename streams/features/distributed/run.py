@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.errors import KafkaError
 
+from connectors import whole
 from connectors.flink.failures import in_words
 from connectors.flink.gateway import ended, said_ended
 from connectors.flink.rest import ENDED, Job, Rest
@@ -113,10 +114,7 @@ def submit_features(project: Project, savepoint: str | None = None) -> tuple[Run
             refuse_doubling(consumer, project.topic("commits"), "features", "no savepoint or checkpoint is named or known here")
     found, result = launch(project, job, group, checkpoints_of(project), state)
     folder_of(project).mkdir(parents=True, exist_ok=True)
-    path = folder_of(project) / STATE_FILE
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(found)))
-    part.replace(path)
+    whole.write(folder_of(project) / STATE_FILE, json.dumps(asdict(found)))
     return found, result
 
 
