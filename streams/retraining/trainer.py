@@ -6,7 +6,6 @@ of each job and, last, the result. It ends with the process PARENT.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from connectors.processes import end_with_parent
 from streams.errors import DriftlineError
 from streams.predictions.model import frame, save
 from streams.types import TIME
@@ -73,10 +73,9 @@ def _function(path: Path, name: str) -> Any:
 
 def _end_with(parent: int) -> None:
     """A runner that was killed begins its run again, in the same folder: what it had started must be gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it was killed before that
-            sys.exit(1)
+    end_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before that
+        sys.exit(1)
 
 
 if __name__ == "__main__":

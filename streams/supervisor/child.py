@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,8 +148,7 @@ def end(pid: int, created: float, seconds: float) -> bool:
 
 def _of_its_own() -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the supervisor alone, which stops the rest in order
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nothing outlives a supervisor that was killed
+    processes.end_with_parent(signal.SIGTERM)  # nothing outlives a supervisor that was killed
 
 
 def _status_words(status: int) -> str:
