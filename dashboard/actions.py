@@ -21,6 +21,7 @@ from streams.errors import DriftlineError
 from streams.predictions.store import place
 from streams.project import Project
 from streams.promotion import actions as promotion
+from streams.promotion.decide import may_promote
 from streams.retraining.requests import cancel_run, request_retrain
 from streams.retraining.runs import Run
 from streams.retraining.train import tail
@@ -92,7 +93,7 @@ def hindrance(project: Project, run: Mapping[str, Any], champion: int | None) ->
     """Why promoting a run's version over this champion is off, or None."""
     if run.get("state") not in ("waiting", None):
         return f"The run is {run['state']}."
-    found = promotion.may_promote(project, Run.of(run), champion)
+    found = may_promote(Run.of(run), project.promotion.margin, champion)
     return None if found.allowed else f"Promoting is off: {found.reason}."
 
 

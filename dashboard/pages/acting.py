@@ -149,7 +149,7 @@ def report(desk: Desk) -> None:
 
 def decide(desk: Desk, run: runs.Run) -> None:
     """Promote or reject; promoting is off while the interval crosses the margin, and says why."""
-    hindrance = actions.hindrance(desk.project, run.body, (latest(desk.cursor(), "desired") or {}).get("version"))
+    hindrance = actions.hindrance(desk.project, run.body, (desk.asked(latest, "desired") or {}).get("version"))
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         who = person(desk, "decide")

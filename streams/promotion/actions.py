@@ -12,7 +12,7 @@ from streams.predictions.model import digest
 from streams.predictions.store import folder_of, registry
 from streams.project import Project
 from streams.promotion.agent import promote_run
-from streams.promotion.decide import Verdict, verdict
+from streams.promotion.decide import may_promote
 from streams.promotion.desired import Deployments
 from streams.promotion.merge_request import propose
 from streams.retraining.requests import find, list_runs
@@ -61,24 +61,20 @@ def promote(
     run = _run_of(project, what, connection)
     if run.state not in ("waiting", "promoted", "rejected"):
         raise PromotionError(f"run {run.run_id} is {run.state}; only a finished run can be promoted.")
+    wish = deployments.now()
     # who promotes a version that was decided on before knows what it was compared with
-    champion = deployments.champion(run.version) if run.state == "waiting" else None
-    found = verdict(run.comparison, project.promotion.margin, champion)
+    champion = wish.version if wish is not None and run.state == "waiting" else None
+    found = may_promote(run, project.promotion.margin, champion)
     if not found.allowed and not override:
         raise PromotionError(f"version {run.version} is not promoted: {found.reason}.")
-    if (why := deployments.suspension()) is not None:
-        raise PromotionError(f"version {run.version} is not promoted: {why}. Resume them with: driftline suspend --off")
+    if wish is not None and wish.suspension is not None:
+        raise PromotionError(f"version {run.version} is not promoted: {wish.suspension}. Resume them with: driftline suspend --off")
     if project.promotion.gitlab:
         return propose(project, deployments, run, found.reason, reason, by).url
     # A person's promotion takes effect at once, whatever the run was for.
     commit = promote_run(project, deployments, replace(run, trigger="manual"), reason, by)
     _decided(project, run, "promoted", reason, by, connection)
     return commit
-
-
-def may_promote(project: Project, run: Run, champion: int | None) -> Verdict:
-    """Whether the rule lets a run's version replace this champion, and why not."""
-    return verdict(run.comparison, project.promotion.margin, champion if champion != run.version else None)
 
 
 def reject(project: Project, run_id: str, reason: str, by: str, *, connection: Connection | None = None) -> Run:

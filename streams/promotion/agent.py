@@ -15,7 +15,7 @@ from streams.errors import DriftlineError, PromotionError
 from streams.predictions import log
 from streams.predictions.store import folder_of, registry
 from streams.project import Project
-from streams.promotion.decide import verdict
+from streams.promotion.decide import may_promote
 from streams.promotion.desired import Deployments, Desired
 from streams.retraining.runs import Run, latest
 from streams.retraining.service import serve
@@ -69,8 +69,9 @@ class Agent:
         self.reconcile()
 
     def _decide(self, run: Run) -> None:
-        found = verdict(run.comparison, self._project.promotion.margin, self._deployments.champion(run.version))
-        why_not = self._deployments.suspension() if found.allowed else found.reason
+        wish = self._deployments.now()
+        found = may_promote(run, self._project.promotion.margin, wish.version if wish is not None else None)
+        why_not = found.reason if not found.allowed else wish.suspension if wish is not None else None
         if why_not is not None:
             self._ended(run, "rejected", why_not)
             return

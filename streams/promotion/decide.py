@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streams.retraining.runs import Run
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -13,6 +15,11 @@ class Verdict:
 
     allowed: bool
     reason: str
+
+
+def may_promote(run: Run, margin: float, champion: int | None) -> Verdict:
+    """Whether the rule lets a run's version replace this champion (None: whichever there is), and why not."""
+    return verdict(run.comparison, margin, champion if champion != run.version else None)
 
 
 def verdict(comparison: Mapping[str, Any] | None, margin: float, champion: int | None = None) -> Verdict:

@@ -41,6 +41,11 @@ class Desired:
             lines.append("suspended = true")
         return "\n".join(lines) + "\n"
 
+    @property
+    def suspension(self) -> str | None:
+        """Why deployments are to stay as they are; None while they may change."""
+        return f"deployments are suspended by {self.by or 'somebody'}: {self.reason}" if self.suspended else None
+
     @staticmethod
     def read(text: str) -> Desired:
         try:
@@ -109,16 +114,6 @@ class Deployments:
         self.repository.fetch()
         head = self.repository.head()
         return self._readable(head) if head is not None else None
-
-    def champion(self, challenger: int | None) -> int | None:
-        """The version that this one would replace; None where there is none, or it is the one."""
-        wish = self.now()
-        return wish.version if wish is not None and wish.version != challenger else None
-
-    def suspension(self) -> str | None:
-        """Why deployments are to stay as they are; None while they may change."""
-        wish = self.now()
-        return f"deployments are suspended by {wish.by or 'somebody'}: {wish.reason}" if wish is not None and wish.suspended else None
 
     def write(self, desired: Desired, subject: str, branch: str | None = None) -> str:
         """Commit a wish; the commit that is there already when it wishes the same of the same run. It mends a file that cannot be read."""

@@ -36,7 +36,7 @@ def check_project(project: Project) -> None:
 def _check_champion(project: Project, features: Schema) -> None:
     """The version that is to serve can be given what it takes; not looked at where its files or the wish are not here."""
     try:
-        _, wish = Deployments.of(project).read()
+        wish = Deployments.of(project).now()
     except PromotionError:
         return  # the agent says why, for as long as it cannot be read
     card = place(project, wish.version) / CARD if wish is not None else None

@@ -11,6 +11,7 @@ from streams.errors import PromotionError
 from streams.predictions import log
 from streams.promotion.actions import promote, suspend
 from streams.promotion.agent import Agent
+from streams.promotion.decide import may_promote
 from streams.promotion.desired import Deployments, Desired
 from streams.retraining.requests import list_runs
 from streams.retraining.runs import Run
@@ -60,5 +61,9 @@ def test_a_comparison_with_a_champion_that_is_no_more_promotes_nothing(tmp_path:
     with pytest.raises(PromotionError, match=f"version 5 is not promoted: {stale}"):
         promote(project, "manual-5", "now", "bob", connection=connection)
     promote(project, "manual-5", "I looked at both", "bob", override=True, connection=connection)
-    assert deployments.champion(5) is None
-    assert deployments.champion(4) == 5
+    wish = deployments.now()
+    assert wish is not None
+    assert wish.version == 5
+    for number, allowed in ((5, True), (4, False)):
+        run = Run("again", "waiting", version=number, comparison={**BETTER, "champion_version": 1})
+        assert may_promote(run, 0.0, wish.version).allowed == allowed, "over itself nothing is replaced"
