@@ -8,8 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from connectors.kafka.admin import TopicSettings
+from connectors.memory import MemoryBroker
 from streams.project import Project
 from streams.step import Input
+from streams.testing import put
 from streams.types import OFFSET, PARTITION, TIME, Batch, Output, Outputs, Type
 
 SCHEMA = {"card": Type.STRING, "at": Type.TIMESTAMP, "amount": Type.DOUBLE}
@@ -67,3 +70,27 @@ def build(project: Project) -> Chain:
     """The step of a project whose sources are `a` and `b`, `b` driving."""
     inputs = tuple(project.input(name) for name in sorted(project.sources))
     return Chain(inputs, project.topic("features"), max(source.partitions for source in project.sources.values()))
+
+
+INPUTS = (source("a", "t.a", idle_after=50), source("b", "t.b", idle_after=50, lateness=20))
+
+
+def row(at: int) -> bytes:
+    return json.dumps({"card": "c", "at": at, "amount": 1.0}).encode()
+
+
+def broker() -> MemoryBroker:
+    made = MemoryBroker()
+    made.ensure_topics({"t.a": TopicSettings(2), "t.b": TopicSettings(1), "t.out": TopicSettings(1)})
+    return made
+
+
+def step() -> Chain:
+    return Chain(INPUTS, "t.out")
+
+
+def fill(made: MemoryBroker, times: list[list[int]] | None = None) -> None:
+    made.ensure_topics({"t.a": TopicSettings(2), "t.b": TopicSettings(1), "t.out": TopicSettings(1)})
+    parts = times or [[at * 7 % 400 for at in range(60)], [at * 11 % 400 for at in range(60)], [at * 5 % 400 for at in range(60)]]
+    for (topic, partition), part in zip((("t.a", 0), ("t.a", 1), ("t.b", 0)), parts, strict=True):
+        put(made, topic, partition, [row(at) if at % 50 else b"{broken" for at in part], watermark=500)

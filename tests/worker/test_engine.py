@@ -15,41 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import CorruptBatchError, FencedError
-from connectors.kafka.admin import TopicSettings
 from connectors.kafka.columns import Bytes, Records
 from connectors.memory import MemoryBroker, MemoryConsumer
 from streams.sensors import Meter
 from streams.testing import Connection, Crash, Faults, put, run_to_end, values, whole_equals_resumed, worker
 from streams.types import Batch, Outputs
-from streams.worker import engine, replay, write
-from streams.worker.commits import Commit
+from streams.worker import engine, write
 from streams.worker.connection import Part
 from streams.worker.snapshots import Folder
-from tests.worker.steps import Chain, source
-
-INPUTS = (source("a", "t.a", idle_after=50), source("b", "t.b", idle_after=50, lateness=20))
-
-
-def row(at: int) -> bytes:
-    return json.dumps({"card": "c", "at": at, "amount": 1.0}).encode()
-
-
-def broker() -> MemoryBroker:
-    made = MemoryBroker()
-    made.ensure_topics({"t.a": TopicSettings(2), "t.b": TopicSettings(1), "t.out": TopicSettings(1)})
-    return made
-
-
-def step() -> Chain:
-    return Chain(INPUTS, "t.out")
-
-
-def fill(made: MemoryBroker, times: list[list[int]] | None = None) -> None:
-    made.ensure_topics({"t.a": TopicSettings(2), "t.b": TopicSettings(1), "t.out": TopicSettings(1)})
-    parts = times or [[at * 7 % 400 for at in range(60)], [at * 11 % 400 for at in range(60)], [at * 5 % 400 for at in range(60)]]
-    for (topic, partition), part in zip((("t.a", 0), ("t.a", 1), ("t.b", 0)), parts, strict=True):
-        put(made, topic, partition, [row(at) if at % 50 else b"{broken" for at in part], watermark=500)
-
+from tests.worker.steps import INPUTS, Chain, broker, fill, row, step
 
 crashes = st.builds(
     Faults,
@@ -162,51 +136,6 @@ def test_a_damaged_batch_is_passed_over_by_a_restart_too(monkeypatch: pytest.Mon
     run_to_end(step(), Connection(whole), batch_rows=10)
     assert values(made, "t.out") == values(whole, "t.out") != []
     assert sum(b"damaged" in (value or b"") for value in values(made, "t.dead-letters")) == 1
-
-
-def test_what_retention_took_before_it_was_read_is_told_and_passed_over() -> None:
-    made = broker()
-    put(made, "t.b", 0, [row(at) for at in range(1, 51)])
-    run_to_end(step(), Connection(made), batch_rows=10)
-    put(made, "t.b", 0, [row(at) for at in range(51, 101)])
-    made.delete_before(("t.b", 0), 70)
-    for _ in range(2):  # the second goes the way of the first by its commits
-        run_to_end(step(), Connection(made), batch_rows=10)
-    assert [json.loads(value or b"")["_offset"] for value in values(made, "t.out")] == [*range(50), *range(70, 100)]
-    (letter,) = values(made, "t.dead-letters")
-    assert b"no longer in the log, which has 70..100: retention took it; offsets 50..70 are lost" in (letter or b"")
-
-
-@pytest.mark.parametrize("kept", [True, False], ids=["with a snapshot", "from the log alone"])
-def test_a_restart_goes_on_when_retention_took_what_was_answered(kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    made, snapshots = broker(), Folder(tmp_path) if kept else None
-    put(made, "t.b", 0, [row(at) for at in range(1, 51)])
-    run_to_end(step(), Connection(made), batch_rows=10, snapshots=snapshots)
-    made.delete_before(("t.b", 0), 30)
-    put(made, "t.b", 0, [row(at) for at in range(51, 61)])
-    run_to_end(step(), Connection(made), batch_rows=10, snapshots=snapshots)
-    assert [json.loads(value or b"")["_offset"] for value in values(made, "t.out")] == [*range(60)]
-    assert values(made, "t.dead-letters") == []
-    assert ("made again without t.b[0]@0..30, which the log no longer has" in caplog.text) == (not kept)
-
-
-def test_commits_are_read_as_the_replay_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A week of live events has millions of them."""
-    made = broker()
-    fill(made)
-    run_to_end(step(), Connection(made), batch_rows=10)
-    number, read, met = len(values(made, "t.commits")), [], []
-    from_json = Commit.from_json
-    monkeypatch.setattr(Commit, "from_json", lambda text: read.append(text) or from_json(text))
-    monkeypatch.setattr(replay.grouped, "__defaults__", (20, False))
-
-    class Watching(Chain):
-        def process(self, batch: Batch) -> Outputs:
-            met.append(len(read))
-            return super().process(batch)
-
-    run_to_end(Watching(INPUTS, "t.out"), Connection(made), batch_rows=10)
-    assert number > 10 and met[0] < number / 2 < met[-1]
 
 
 def test_a_commit_whose_rows_may_be_lost_is_not_gone_on_by() -> None:
