@@ -65,8 +65,8 @@ def recover(
     """Bring `step` and its merge to the last commit. StateError where the log of commits is cut; what else the log no longer has is missing
     in the state, with a warning.
 
-    `consumer` reads the commits while `reading` reads what they took. `end`: of the commits, those of open transactions included. The step's own have all ended when its producer was opened; what another
-    step has open hides all behind it, so it is waited for.
+    `consumer` reads the commits while `reading` reads what they took. `end`: of the commits, those of open transactions included. The
+    step's own have all ended when its producer was opened; what another step has open hides all behind it, so it is waited for.
     """
     parts = [(reader.input.topic, partition) for reader in readers.values() for partition in consumer.partitions(reader.input.topic)]
     committed = _standing(consumer, commits_topic, step.name, *standing(consumer.committed(group, parts)), end, sensor)
