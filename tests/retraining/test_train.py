@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,12 +59,12 @@ def test_a_trainer_that_never_returns_is_ended_with_what_it_started(tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_trainer_ends_with_the_runner_that_is_killed(tmp_path: Path) -> None:
     body = "    import os, pathlib, time\n    pathlib.Path('pid').write_text(str(os.getpid()))\n    time.sleep(1000)\n"
-    runner = multiprocessing.get_context("spawn").Process(target=fit, args=(tmp_path, body))
-    runner.start()
+    # not by multiprocessing, which would run this process's __main__ again, and a page's test has put another one there
+    call = f"from pathlib import Path; from tests.retraining.test_train import fit; fit(Path({str(tmp_path)!r}), {body!r})"
+    runner = subprocess.Popen([sys.executable, "-c", call], cwd=Path(__file__).parents[2])
     wait(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), [])
-    assert runner.pid is not None
-    os.kill(runner.pid, signal.SIGKILL)
-    runner.join()
+    runner.kill()
+    runner.wait()
     trainer = int((tmp_path / "pid").read_text())
     wait(lambda: not Path(f"/proc/{trainer}").exists() or " Z " in Path(f"/proc/{trainer}/stat").read_text(), [], 20)
 
